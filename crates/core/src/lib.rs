@@ -1,0 +1,20 @@
+//! The life of a credential, and nothing else.
+//!
+//! This crate decides *when* a credential is renewed, refreshed, replaced and revoked. It opens no socket and
+//! no file, reads no clock and draws no random number: time and jitter are handed in, errands come out, and
+//! whoever drives the [`Ledger`] carries them out. A month of a 30-day token is tested in milliseconds.
+//!
+//! Modules use only those above them in this list.
+
+pub mod failure;
+pub mod grant;
+pub mod moment;
+pub mod name;
+pub mod scope;
+pub mod secret;
+
+pub use failure::{Course, Failure, Kind, Retry};
+pub use grant::Fields;
+pub use moment::Moment;
+pub use scope::{Scope, SlotId};
+pub use secret::Secret;
