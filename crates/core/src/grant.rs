@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::secret::Secret;
 
@@ -57,5 +58,73 @@ impl<N: Into<Box<str>>> FromIterator<(N, Secret)> for Fields {
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// What the server keeps on our behalf, and so what has to be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Holding {
+    /// A token; its accessor if it has one (a batch token has none).
+    Token {
+        /// What names the token without being it.
+        accessor: Option<Box<str>>,
+    },
+    /// A lease of a secrets engine.
+    Lease {
+        /// The lease's id.
+        id: Box<str>,
+    },
+    /// Nothing: a static secret, which does not end by itself.
+    Nothing,
+}
+
+/// The terms of a grant, as the server stated them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What the server keeps on our behalf.
+    pub holding: Holding,
+    /// How long it lives from the moment of asking; `None` if it does not end by itself.
+    pub ttl: Option<Duration>,
+    /// Whether the server offers to renew it.
+    pub renewable: bool,
+    /// Whether we obtained it and so have to give it back. A token that the caller brought is not ours.
+    pub ours: bool,
+}
+
+impl Lease {
+    /// The terms of a static secret.
+    pub const STATIC: Self = Self { holding: Holding::Nothing, ttl: None, renewable: false, ours: false };
+
+    /// Whether the server keeps nothing on our behalf.
+    pub fn is_static(&self) -> bool {
+        matches!(self.holding, Holding::Nothing)
+    }
+
+    /// Whether there is something that we have to revoke and can: a batch token has no accessor and cannot be.
+    pub fn is_owed(&self) -> bool {
+        self.ours && !matches!(self.holding, Holding::Nothing | Holding::Token { accessor: None })
+    }
+}
+
+/// One answer of the server: fields and the terms on which they were given.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The values. A token stands in the field [`Grant::TOKEN`].
+    pub fields: Fields,
+    /// The terms.
+    pub lease: Lease,
+    /// The version of a KV v2 secret.
+    pub version: Option<u64>,
+    /// When the server itself will change a static secret (a static database role).
+    pub refresh_in: Option<Duration>,
+}
+
+impl Grant {
+    /// The name of the field in which a token stands.
+    pub const TOKEN: &'static str = "token";
+
+    /// The token, if this is one.
+    pub fn token(&self) -> Option<&Secret> {
+        self.fields.field(Self::TOKEN)
     }
 }

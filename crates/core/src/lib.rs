@@ -6,15 +6,38 @@
 //!
 //! Modules use only those above them in this list.
 
-pub mod failure;
-pub mod grant;
-pub mod moment;
-pub mod name;
-pub mod scope;
 pub mod secret;
 
+pub mod moment;
+
+pub mod name;
+
+pub mod failure;
+
+pub mod scope;
+
+pub mod grant;
+
+pub mod policy;
+
+pub mod schedule;
+
+pub mod event;
+
+pub mod errand;
+
+mod pace;
+
+mod slot;
+
+mod debt;
+
+pub mod ledger;
+
 pub use failure::{Course, Failure, Kind, Retry};
-pub use grant::Fields;
+pub use grant::{Fields, Grant, Holding, Lease};
+pub use ledger::Ledger;
 pub use moment::Moment;
+pub use policy::Policy;
 pub use scope::{Scope, SlotId};
 pub use secret::Secret;

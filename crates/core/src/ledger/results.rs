@@ -1,0 +1,264 @@
+//! What comes of errands: new values, new terms, failures, and what they mean for the slots below.
+
+use std::time::Duration;
+
+use super::{Key, Ledger, Output};
+use crate::errand::{Done, Outcome, Standing};
+use crate::event::{End, Event};
+use crate::failure::{Course, Failure, Kind, Retry};
+use crate::grant::Grant;
+use crate::moment::Moment;
+use crate::scope::SlotId;
+use crate::slot::{Flight, Held, Life, Step};
+
+impl Ledger {
+    /// Files a result with the errand it belongs to. One that nobody waits for any more may still have
+    /// obtained something, which is then given back.
+    pub(super) fn handle_done(&mut self, done: Done) {
+        match self.flights.remove(&done.errand) {
+            Some(Key::Slot(id)) => self.handle_slot_done(id, done),
+            Some(Key::Debt(id)) => self.handle_debt_done(id, done),
+            None => {
+                if let Ok(Outcome::Granted(grant)) = done.result {
+                    self.give_back(done.slot, grant);
+                }
+            }
+        }
+    }
+
+    fn handle_slot_done(&mut self, id: SlotId, done: Done) {
+        let Some(flight) = self.slots.get_mut(&id).and_then(|slot| slot.flight.take()) else { return };
+        let life = Life { begun: flight.started, round_trip: done.round_trip, jitter: done.jitter };
+        match done.result {
+            Ok(Outcome::Granted(grant)) => self.granted(id, flight, grant, life),
+            Ok(Outcome::Standing(standing)) => self.stands(id, flight, standing, done.round_trip),
+            Ok(Outcome::Revoked) => {}
+            Err(failure) => self.failed(id, flight.step, &failure),
+        }
+        self.arm(id);
+    }
+
+    fn granted(&mut self, id: SlotId, flight: Flight, grant: Grant, life: Life) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if slot.is_released {
+            return self.give_back(id, grant);
+        }
+        if flight.step == Step::Refresh && grant.lease.is_static() {
+            let is_same = slot.held.as_ref().is_some_and(|held| held.grant.fields.is_same(&grant.fields));
+            self.note(Event::Refreshed { slot: id, changed: !is_same });
+            if is_same {
+                return self.reread(id, &grant, flight.started);
+            }
+        }
+        self.take_over(id, grant, life);
+    }
+
+    fn reread(&mut self, id: SlotId, grant: &Grant, started: Moment) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.reread(grant, started);
+        }
+    }
+
+    /// Publishes a new value and plans the end of the old one: make before break.
+    fn take_over(&mut self, id: SlotId, grant: Grant, life: Life) {
+        let ground = self.ground(id);
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let old_expiry = slot.held.as_ref().map(|held| held.expiry(&ground));
+        let (old, clamped) = slot.accept(grant, life, &ground);
+        let Some(held) = &slot.held else { return };
+        let (generation, ttl) = (slot.generation, held.grant.lease.ttl);
+        self.outputs.push_back(Output::Publish { slot: id, generation, grant: held.grant.clone() });
+        if clamped && !std::mem::replace(&mut slot.has_told_clamp, true) {
+            self.note(Event::Clamped { slot: id, life: ttl.unwrap_or_default() });
+        }
+        match &old {
+            Some(_) => self.note(Event::Replaced { slot: id, generation }),
+            None => self.note(Event::Obtained { slot: id, ttl }),
+        }
+        self.move_children(id, old_expiry);
+        if let Some(old) = old {
+            self.retire(id, &old, generation - 1);
+        }
+    }
+
+    /// Children that live on the old token are replaced before it ends; those that waited may go on.
+    fn move_children(&mut self, id: SlotId, old_expiry: Option<Moment>) {
+        let now = self.now;
+        for child in self.children(id) {
+            let Some(slot) = self.slots.get_mut(&child) else { continue };
+            if let Some(held) = &mut slot.held
+                && !held.grant.lease.is_static()
+            {
+                held.is_overdue = true;
+                held.ceiling = held.ceiling.or(old_expiry);
+            }
+            slot.hurry(now);
+            self.arm(child);
+        }
+    }
+
+    fn stands(&mut self, id: SlotId, flight: Flight, standing: Standing, round_trip: Duration) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let was_suspected = std::mem::take(&mut slot.is_suspected);
+        if flight.step == Step::Renew {
+            let extends = slot.renewed(standing, flight.started, round_trip);
+            self.note(Event::Renewed { slot: id, ttl: standing.ttl, extends });
+        } else {
+            slot.checked(standing, flight.started, round_trip);
+            self.note(Event::Checked { slot: id, ttl: standing.ttl });
+        }
+        if was_suspected {
+            self.acquit(id);
+        }
+    }
+
+    /// The suspected token lives. So what its children were refused for is their own matter: a lease that the
+    /// server does not know any more is replaced.
+    fn acquit(&mut self, id: SlotId) {
+        let now = self.now;
+        for child in self.children(id) {
+            if let Some(slot) = self.slots.get_mut(&child)
+                && slot.parked.take().is_some()
+            {
+                slot.distrust(now);
+            }
+            self.arm(child);
+        }
+    }
+
+    fn failed(&mut self, id: SlotId, step: Step, failure: &Failure) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.fail(failure.clone(), self.now);
+        let (asker, attempt) = (slot.asker, slot.trouble.attempts);
+        self.note(Event::Failed { slot: id, failure: failure.clone(), attempt });
+        let is_dead = failure.kind().course() == Course::Dead;
+        match (step, failure.kind().course()) {
+            (Step::Check, Course::Dead) => self.lose(id, End::Revoked),
+            (Step::Check, _) => self.leave_undecided(id, failure.kind().course()),
+            (Step::Renew, Course::Denied | Course::Misconfigured) => self.stop_renewing(id),
+            (Step::Renew, Course::Dead) if self.is_token(id) => self.suspect(id),
+            (Step::Obtain | Step::Replace | Step::Renew | Step::Refresh, _) => {
+                if let Some(asker) = asker.filter(|_| is_dead) {
+                    self.park(id, asker);
+                }
+            }
+            (Step::GiveUp | Step::Unpark | Step::Expire, _) => {}
+        }
+        self.tell_children(id, failure);
+    }
+
+    /// A look-up that was not answered with yes or no. A refusal by policy still means that the token lives.
+    fn leave_undecided(&mut self, id: SlotId, course: Course) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.is_suspected = false;
+        if let Some(held) = &mut slot.held {
+            held.routine = slot.policy.check.map_or(Moment::NEVER, |every| every.after(now, slot.jitter));
+        }
+        match course {
+            Course::Denied | Course::Misconfigured => self.acquit(id),
+            Course::Dead | Course::Transient => self.release_parked(id),
+        }
+    }
+
+    /// Nobody knows whether the token lives: its children try again after their own delay.
+    fn release_parked(&mut self, id: SlotId) {
+        for child in self.children(id) {
+            if let Some(slot) = self.slots.get_mut(&child) {
+                slot.parked = None;
+            }
+            self.arm(child);
+        }
+    }
+
+    fn stop_renewing(&mut self, id: SlotId) {
+        let now = self.now;
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.stop_renewing(now);
+            slot.trouble.not_before = now + crate::schedule::FLOOR;
+        }
+    }
+
+    fn is_token(&self, id: SlotId) -> bool {
+        self.slots.get(&id).is_some_and(|slot| slot.scope.is_token())
+    }
+
+    /// Whoever waits for a credential below a token that cannot be had is told why.
+    fn tell_children(&mut self, id: SlotId, failure: &Failure) {
+        if self.slots.get(&id).is_none_or(|slot| slot.held.is_some()) {
+            return;
+        }
+        for child in self.children(id) {
+            let is_waiting =
+                self.slots.get(&child).is_some_and(|slot| slot.held.is_none() && slot.flight.is_none());
+            if is_waiting {
+                self.note(Event::Failed { slot: child, failure: failure.clone(), attempt: 0 });
+                self.tell_children(child, failure);
+            }
+        }
+    }
+
+    /// The errand was never answered. Whatever it obtained meanwhile is given back when the answer comes late.
+    pub(super) fn give_up(&mut self, id: SlotId) {
+        let Some(flight) = self.slots.get_mut(&id).and_then(|slot| slot.flight.take()) else { return };
+        self.flights.remove(&flight.errand);
+        let lost = Failure::new(Kind::Unreachable, "no answer in time").with_retry(Retry::Ambiguous);
+        self.failed(id, flight.step, &lost);
+        self.arm(id);
+    }
+
+    pub(super) fn unpark(&mut self, id: SlotId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.parked = None;
+        }
+        self.arm(id);
+    }
+
+    /// Stops serving what is dead, and all that lived on it.
+    pub(super) fn lose(&mut self, id: SlotId, end: End) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let generation = slot.generation;
+        let Some(held) = slot.lose(now) else { return };
+        if end == End::Revoked {
+            slot.trouble.not_before = slot.trouble.not_before.min(now + revoked_delay(slot.trouble.attempts));
+        }
+        self.outputs.push_back(Output::Withdraw { slot: id, end });
+        self.note(Event::Ended { slot: id, end });
+        self.note_gone(id, &held);
+        for child in self.children(id) {
+            self.lose_with(child, generation, end);
+        }
+        self.arm(id);
+    }
+
+    /// What a dead token takes along: its leases and tokens, never a static secret.
+    fn lose_with(&mut self, child: SlotId, generation: u32, end: End) {
+        let Some(slot) = self.slots.get_mut(&child) else { return };
+        slot.parked = None;
+        let dies = |held: &Held| held.ground == generation && !held.grant.lease.is_static();
+        match slot.held.as_ref().is_some_and(dies) {
+            true => self.lose(child, end),
+            false => self.arm(child),
+        }
+    }
+
+    /// What has ended by itself needs no revocation: it may leave the journal.
+    fn note_gone(&mut self, slot: SlotId, held: &Held) {
+        if held.grant.lease.is_owed() {
+            self.note(Event::Settled { slot, holding: held.grant.lease.holding.clone() });
+        }
+    }
+
+    pub(super) fn children(&self, id: SlotId) -> Vec<SlotId> {
+        self.slots.get(&id).map(|slot| slot.children.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+/// A token that was revoked is replaced at once; one that is revoked again and again is not.
+fn revoked_delay(attempts: u16) -> Duration {
+    match attempts {
+        0..=1 => Duration::ZERO,
+        2.. => crate::schedule::FLOOR * u32::from(attempts.min(5)),
+    }
+}

@@ -1,0 +1,329 @@
+//! One credential's life: what is held, what is under way, what went wrong, and what comes next.
+//!
+//! A slot knows nothing of other slots. What it needs to know of the token it is asked for with is handed in as
+//! its [`Ground`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::errand::{ErrandId, Standing};
+use crate::failure::Failure;
+use crate::grant::{Grant, Holding};
+use crate::moment::Moment;
+use crate::pace::Purpose;
+use crate::policy::{Jitter, Policy};
+use crate::schedule::{self, FLOOR, Instants};
+use crate::scope::{Scope, SlotId};
+
+/// A life shorter than this counts as a failure: what dies at once is not obtained again at once.
+const SHORT_LIFE: Duration = Duration::from_secs(10);
+/// How much less than asked for a renewal may give before it counts as capped.
+const SLACK: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) id: SlotId,
+    pub(crate) scope: Scope,
+    /// The slot of the token this one is asked for with, and the identity at the root of the tree.
+    pub(crate) asker: Option<SlotId>,
+    pub(crate) root: SlotId,
+    pub(crate) children: BTreeSet<SlotId>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) jitter: Jitter,
+    /// Counts the values that were published; the first is 1.
+    pub(crate) generation: u32,
+    pub(crate) held: Option<Held>,
+    pub(crate) flight: Option<Flight>,
+    pub(crate) trouble: Trouble,
+    /// Somebody was refused with this token: look whether it lives.
+    pub(crate) is_suspected: bool,
+    /// Waits, at the longest until this moment, for the verdict on its asker.
+    pub(crate) parked: Option<Moment>,
+    /// The turn that the pace has given to the next errand.
+    pub(crate) turn: Option<Moment>,
+    pub(crate) has_told_clamp: bool,
+    pub(crate) is_released: bool,
+    /// The moment at which the ledger's timer stands.
+    pub(crate) armed: Option<Moment>,
+}
+
+/// What is held at the moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) begun: Moment,
+    /// By its own terms; what ends it may be the ground.
+    pub(crate) at: Instants,
+    /// Whether a renewal is expected to give it more life.
+    pub(crate) extends: bool,
+    /// It has to be replaced now, whatever its instants say.
+    pub(crate) is_overdue: bool,
+    /// The asker's generation it was obtained with, and when that one ends if it was replaced since.
+    pub(crate) ground: u32,
+    pub(crate) ceiling: Option<Moment>,
+    /// When it is read again or looked up.
+    pub(crate) routine: Moment,
+}
+
+/// An errand under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flight {
+    pub(crate) errand: ErrandId,
+    pub(crate) step: Step,
+    pub(crate) started: Moment,
+    pub(crate) deadline: Moment,
+}
+
+/// What went wrong since the last success. It never touches what is held.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble {
+    pub(crate) failure: Option<Failure>,
+    pub(crate) attempts: u16,
+    pub(crate) not_before: Moment,
+}
+
+/// What comes next for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Obtain,
+    Replace,
+    Renew,
+    Refresh,
+    Check,
+    /// The errand under way was never answered.
+    GiveUp,
+    /// The verdict on the asker never came.
+    Unpark,
+    /// What is held ends.
+    Expire,
+}
+
+impl Step {
+    pub(crate) fn purpose(self) -> Purpose {
+        match self {
+            Self::Refresh | Self::Check => Purpose::Routine,
+            Self::Obtain | Self::Replace | Self::Renew | Self::GiveUp | Self::Unpark | Self::Expire => {
+                Purpose::Vital
+            }
+        }
+    }
+}
+
+/// What a slot stands on: the token it is asked for with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground {
+    pub(crate) is_live: bool,
+    pub(crate) generation: u32,
+    pub(crate) expiry: Moment,
+}
+
+impl Ground {
+    /// What a login stands on.
+    pub(crate) const ROCK: Self = Self { is_live: true, generation: 0, expiry: Moment::NEVER };
+}
+
+impl Held {
+    /// When it ends: by its own terms, or with the token it was obtained with.
+    pub(crate) fn expiry(&self, ground: &Ground) -> Moment {
+        if self.grant.lease.is_static() {
+            return Moment::NEVER;
+        }
+        let below = if ground.generation == self.ground { Some(ground.expiry) } else { self.ceiling };
+        self.at.expiry.min(below.unwrap_or(Moment::NEVER))
+    }
+
+    /// When it ends as far as it can tell by itself. A token that ends takes along what lives on it.
+    fn own_end(&self) -> Moment {
+        self.at.expiry.min(self.ceiling.unwrap_or(Moment::NEVER))
+    }
+
+    /// The vital step, and when.
+    fn vital(&self, not_before: Moment) -> (Moment, Step) {
+        if self.is_overdue {
+            return (not_before, Step::Replace);
+        }
+        let at = self.at.soft.max(not_before);
+        // Past the hard instant a renewal that keeps failing is no plan, unless there is no other.
+        let renews = self.extends && (at <= self.at.hard || !self.grant.lease.ours);
+        (at, if renews { Step::Renew } else { Step::Replace })
+    }
+}
+
+impl Slot {
+    /// What comes next, and when; nothing while it waits for its asker.
+    pub(crate) fn next(&self, ground: &Ground) -> Option<(Moment, Step)> {
+        let expire = self.held.as_ref().map(|held| (held.own_end(), Step::Expire));
+        let steps = [expire, self.waiting(), self.errand(ground)];
+        steps.into_iter().flatten().filter(|(at, _)| *at < Moment::NEVER).min_by_key(|(at, _)| *at)
+    }
+
+    /// The end of what is being waited for.
+    fn waiting(&self) -> Option<(Moment, Step)> {
+        match (&self.flight, self.parked) {
+            (Some(flight), _) => Some((flight.deadline, Step::GiveUp)),
+            (None, Some(until)) => Some((until, Step::Unpark)),
+            (None, None) => None,
+        }
+    }
+
+    /// The next errand, if one may start: at most one is under way, and none without a token to ask with.
+    fn errand(&self, ground: &Ground) -> Option<(Moment, Step)> {
+        if self.flight.is_some() || self.parked.is_some() || self.is_released || !ground.is_live {
+            return None;
+        }
+        let not_before = self.trouble.not_before;
+        let Some(held) = &self.held else {
+            return Some((not_before, Step::Obtain));
+        };
+        if self.is_suspected {
+            return Some((not_before, Step::Check));
+        }
+        let routine = held.routine.max(not_before);
+        let routine = (routine, if held.grant.lease.is_static() { Step::Refresh } else { Step::Check });
+        let vital = held.vital(not_before);
+        Some(if vital.0 <= routine.0 { vital } else { routine })
+    }
+
+    /// Takes a new grant over and hands the old one back. Says whether the policy's threshold was clamped.
+    pub(crate) fn accept(&mut self, grant: Grant, life: Life, ground: &Ground) -> (Option<Held>, bool) {
+        self.jitter = life.jitter;
+        self.generation += 1;
+        self.is_suspected = false;
+        self.settle();
+        let (held, clamped) = self.hold(grant, life, ground);
+        (self.held.replace(held), clamped)
+    }
+
+    fn hold(&self, grant: Grant, life: Life, ground: &Ground) -> (Held, bool) {
+        let expiry = grant.lease.ttl.map_or(Moment::NEVER, |ttl| life.begun + ttl);
+        let (at, clamped) =
+            schedule::instants(self.policy.renew, life.begun, expiry, life.round_trip, life.jitter);
+        let at = Instants { soft: at.soft.max((life.begun + FLOOR).min(at.hard)), ..at };
+        let held = Held {
+            extends: grant.lease.renewable,
+            routine: self.routine(&grant, life.begun),
+            grant: Arc::new(grant),
+            begun: life.begun,
+            at,
+            is_overdue: false,
+            ground: ground.generation,
+            ceiling: None,
+        };
+        (held, clamped)
+    }
+
+    fn routine(&self, grant: &Grant, now: Moment) -> Moment {
+        let every = match &grant.lease.holding {
+            Holding::Nothing => self.policy.refresh,
+            Holding::Token { .. } => self.policy.check,
+            Holding::Lease { .. } => None,
+        };
+        let own = every.map_or(Moment::NEVER, |every| every.after(now, self.jitter));
+        own.min(grant.refresh_in.map_or(Moment::NEVER, |span| now + span.max(FLOOR)))
+    }
+
+    /// Notes that a static secret was read again and is as it was.
+    pub(crate) fn reread(&mut self, grant: &Grant, started: Moment) {
+        self.settle();
+        let routine = self.routine(grant, started);
+        if let Some(held) = &mut self.held {
+            held.routine = routine;
+        }
+    }
+
+    /// Notes the terms after a renewal. One that gives less than it was asked for is the last: from now on a
+    /// replacement is planned. Returns whether it can be renewed again.
+    pub(crate) fn renewed(&mut self, standing: Standing, started: Moment, round_trip: Duration) -> bool {
+        self.settle();
+        let (renew, increment, jitter) = (self.policy.renew, self.policy.increment, self.jitter);
+        let Some(held) = &mut self.held else { return false };
+        let asked = increment.or(held.grant.lease.ttl).unwrap_or_default();
+        let granted = standing.ttl.unwrap_or(Duration::MAX);
+        let is_full = !standing.capped && granted.saturating_add(SLACK) >= asked && !granted.is_zero();
+        held.extends = standing.renewable && is_full;
+        if !granted.is_zero() {
+            held.begun = started;
+            held.at.expiry = standing.ttl.map_or(Moment::NEVER, |ttl| started + ttl);
+        }
+        (held.at, _) = schedule::instants(renew, started, held.at.expiry, round_trip, jitter);
+        held.extends
+    }
+
+    /// Notes the terms that a look-up found.
+    pub(crate) fn checked(&mut self, standing: Standing, started: Moment, round_trip: Duration) {
+        self.settle();
+        let (renew, jitter) = (self.policy.renew, self.jitter);
+        let routine = self.held.as_ref().map(|held| self.routine(&held.grant, started));
+        let Some(held) = &mut self.held else { return };
+        held.routine = routine.unwrap_or(Moment::NEVER);
+        held.extends &= standing.renewable;
+        let expiry = standing.ttl.map_or(Moment::NEVER, |ttl| started + ttl);
+        // A look-up counts whole seconds, so a small difference is no news and must not move the schedule.
+        let moved = held.at.expiry.max(expiry) - held.at.expiry.min(expiry);
+        if moved > SLACK * 2 {
+            (held.at, _) = schedule::instants(renew, held.begun, expiry, round_trip, jitter);
+        }
+    }
+
+    /// Gives up on renewing what is held: a replacement is planned for what is left of its life.
+    pub(crate) fn stop_renewing(&mut self, now: Moment) {
+        let (renew, jitter) = (self.policy.renew, self.jitter);
+        if let Some(held) = &mut self.held
+            && held.extends
+        {
+            held.extends = false;
+            (held.at, _) = schedule::instants(renew, now, held.at.expiry, Duration::ZERO, jitter);
+        }
+    }
+
+    /// Forgets what went wrong.
+    fn settle(&mut self) {
+        self.trouble = Trouble::default();
+    }
+
+    /// Notes a failure and when to try again.
+    pub(crate) fn fail(&mut self, failure: Failure, now: Moment) {
+        let attempts = self.trouble.attempts.saturating_add(1);
+        let is_login = self.scope == Scope::Login;
+        let wait = schedule::delay(&failure, is_login, attempts, self.jitter);
+        self.trouble = Trouble { failure: Some(failure), attempts, not_before: now + wait };
+    }
+
+    /// Lets go of what is held because it is dead, and says what it was.
+    pub(crate) fn lose(&mut self, now: Moment) -> Option<Held> {
+        let held = self.held.take()?;
+        self.is_suspected = false;
+        if now - held.begun < SHORT_LIFE {
+            self.trouble.attempts = self.trouble.attempts.saturating_add(1);
+            let wait = schedule::backoff(self.trouble.attempts, self.jitter);
+            self.trouble.not_before = self.trouble.not_before.max(now + wait);
+        }
+        Some(held)
+    }
+
+    /// Its token lives, and still it was refused: so a lease is gone, and is replaced. The first time at once.
+    pub(crate) fn distrust(&mut self, now: Moment) {
+        if let Some(held) = &mut self.held {
+            held.is_overdue |= !held.grant.lease.is_static();
+        }
+        if self.trouble.attempts <= 1 {
+            self.trouble.not_before = now;
+        }
+    }
+
+    /// Lets the next errand start at once.
+    pub(crate) fn hurry(&mut self, now: Moment) {
+        self.parked = None;
+        self.trouble.not_before = now;
+    }
+}
+
+/// What a new life begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    /// When it was asked for: the server cannot have counted from earlier.
+    pub(crate) begun: Moment,
+    pub(crate) round_trip: Duration,
+    pub(crate) jitter: Jitter,
+}
