@@ -7,31 +7,18 @@
 //! Modules use only those above them in this list.
 
 pub mod secret;
-
 pub mod moment;
-
 pub mod name;
-
 pub mod failure;
-
 pub mod scope;
-
 pub mod grant;
-
 pub mod policy;
-
 pub mod schedule;
-
 pub mod event;
-
 pub mod errand;
-
 mod pace;
-
 mod slot;
-
 mod debt;
-
 pub mod ledger;
 
 pub use failure::{Course, Failure, Kind, Retry};

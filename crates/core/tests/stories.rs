@@ -229,8 +229,12 @@ fn in_no_state_more_than_two_requests_a_second() {
         let mut world = World::default();
         set_up(&mut world);
         world.login();
-        (1..=5).for_each(|slot| drop(world.secret(slot)));
-        (6..=10).for_each(|slot| drop(world.dynamic(slot)));
+        for slot in 1..=5 {
+            world.secret(slot);
+        }
+        for slot in 6..=10 {
+            world.dynamic(slot);
+        }
         world.pass(seconds(300));
         let (minute, all) = (world.peak(seconds(60)), world.calls.len());
         assert!(minute <= 120 + 30, "{what}: {minute} calls in one minute");
@@ -242,7 +246,9 @@ fn in_no_state_more_than_two_requests_a_second() {
 fn stop_gives_everything_back_with_one_call() {
     let mut world = World::default();
     world.login();
-    (1..=5).for_each(|slot| drop(world.dynamic(slot)));
+    for slot in 1..=5 {
+        world.dynamic(slot);
+    }
     world.ask(6, Scope::Child, Some(0), Policy::default());
     world.pass(seconds(10));
     assert_eq!(world.alive().len(), 7);
@@ -340,7 +346,9 @@ fn a_lease_ends_with_its_token_whatever_its_own_length_says() {
 fn a_second_ask_joins_the_first() {
     let mut world = World::default();
     world.login();
-    (0..10).for_each(|_| drop(world.secret(1)));
+    for _ in 0..10 {
+        world.secret(1);
+    }
     world.pass(seconds(1));
     assert_eq!(world.count("read"), 1);
 }

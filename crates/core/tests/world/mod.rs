@@ -1,5 +1,5 @@
 //! A ledger, a server and a clock in one box: hours pass in milliseconds.
-#![allow(dead_code, reason = "each story uses a part of the world")]
+#![allow(dead_code, clippy::expect_used, reason = "a test harness of which each story uses a part")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
