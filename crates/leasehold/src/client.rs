@@ -1,0 +1,255 @@
+//! `VaultClient`: Vault's words over the transport, with a token that is swapped underneath.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use leasehold_core::name::{Namespace, Path, VaultReference};
+use leasehold_core::{Failure, Fields, Grant, Holding, Kind, Lease, Moment, Retry, Secret};
+use leasehold_vault::call::{Bearer, Call, Repeat};
+use leasehold_vault::kv::{self, Document, Mount, MountOf};
+use leasehold_vault::operation::Operation;
+use leasehold_vault::reply::Renewal;
+use leasehold_vault::secret::{self, Material};
+use leasehold_vault::system::{Condition, Health};
+use leasehold_vault::token::{self, Subject};
+
+use crate::clock::Clock;
+use crate::random;
+use crate::transport::{Transport, TransportSettings};
+
+/// How often a call is made at the most; the engine above has a patience of its own.
+const TRIES: u32 = 3;
+/// The first pause between two tries; it doubles, and a random part of it is waited.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A server that asks for a longer pause than this gets it from the engine, not from a caller that waits.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Within this time of its end a token should be renewed.
+const RENEWAL_WINDOW: Duration = Duration::from_secs(300);
+
+/// A client of one Vault or OpenBao cluster: cheap to clone, and all clones share the token.
+///
+/// ```no_run
+/// use leasehold::client::VaultClient;
+/// use leasehold::core::{Secret, name::Address};
+/// use leasehold::transport::TransportSettings;
+///
+/// # async fn example() -> Result<(), leasehold::core::Failure> {
+/// let address = Address::parse("http://127.0.0.1:8200").unwrap();
+/// let client = VaultClient::new(&TransportSettings::new(vec![address]), None)?;
+/// client.set_token(Secret::new("s.token"), None);
+/// let secret = client.read_kv_secret("secret/db").await?;
+/// println!("{:?}", secret.names().collect::<Vec<_>>());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct VaultClient {
+    transport: Arc<Transport>,
+    namespace: Option<Namespace>,
+    token: Arc<ArcSwapOption<Held>>,
+    /// The mounts that were found, since every read has to know its mount's version.
+    mounts: Arc<Mutex<Mounts>>,
+}
+
+type Mounts = BTreeMap<(Option<Namespace>, String), Option<Mount>>;
+
+#[derive(Clone)]
+struct Held {
+    token: Secret,
+    expiry: Option<Moment>,
+}
+
+impl VaultClient {
+    /// A client by these settings, without a token. Opens no connection yet.
+    pub fn new(settings: &TransportSettings, namespace: Option<Namespace>) -> Result<Self, Failure> {
+        Ok(Self {
+            transport: Arc::new(Transport::new(settings)?),
+            namespace,
+            token: Arc::default(),
+            mounts: Arc::default(),
+        })
+    }
+
+    /// The same client, over the same connections, with a token of its own.
+    pub fn with_token(&self, token: Secret) -> Self {
+        let own = Self { token: Arc::default(), ..self.clone() };
+        own.set_token(token, None);
+        own
+    }
+
+    /// Swaps the token for this and all clones. `ttl` is how long it lives from now, if it is known to end.
+    pub fn set_token(&self, token: Secret, ttl: Option<Duration>) {
+        let expiry = ttl.map(|ttl| Clock::default().now() + ttl);
+        self.token.store(Some(Arc::new(Held { token, expiry })));
+    }
+
+    /// The server's address, as text for messages.
+    pub fn address(&self) -> String {
+        self.transport.address().to_string()
+    }
+
+    /// The namespace of all calls that name none.
+    pub fn namespace(&self) -> Option<&Namespace> {
+        self.namespace.as_ref()
+    }
+
+    /// Carries an operation out. What is harmless twice is tried up to three times, everything else is repeated
+    /// only if it surely was not carried out.
+    pub async fn send<O: Operation>(&self, operation: &O) -> Result<O::Answer, Failure> {
+        let call = operation.call();
+        let mut attempt = 0;
+        loop {
+            let failure = match self.send_once(operation, &call).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            attempt += 1;
+            match pause(&call, &failure, attempt) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(failure),
+            }
+        }
+    }
+
+    async fn send_once<O: Operation>(&self, operation: &O, call: &Call) -> Result<O::Answer, Failure> {
+        let held = self.token.load_full();
+        let token = match &call.bearer {
+            Bearer::Client => held.as_ref().map(|held| &held.token),
+            Bearer::This(token) => Some(token),
+            Bearer::Nobody => None,
+        };
+        let namespace = match call.fixed_namespace {
+            true => call.namespace.as_ref(),
+            false => call.namespace.as_ref().or(self.namespace.as_ref()),
+        };
+        let reply = self.transport.send(call, token, namespace).await?;
+        operation.answer(&reply)
+    }
+
+    /// Renews the client's own token, asking for this much; the server may give less.
+    pub async fn renew_self(&self, increment: Option<Duration>) -> Result<Renewal, Failure> {
+        let renewal = self.send(&token::Renew { subject: Subject::Own, increment }).await?;
+        if let Some(held) = self.token.load_full() {
+            self.set_token(held.token.clone(), Some(renewal.lease_duration));
+        }
+        Ok(renewal)
+    }
+
+    /// Whether the token ends within five minutes. A token of unknown or no end never has to be renewed.
+    pub fn should_renew_token(&self) -> bool {
+        let expiry = self.token.load().as_ref().and_then(|held| held.expiry);
+        expiry.is_some_and(|expiry| expiry - Clock::default().now() < RENEWAL_WINDOW)
+    }
+
+    /// The newest version of a KV secret. `secret/db` and `secret/data/db` are the same.
+    pub async fn read_kv_secret(&self, path: &str) -> Result<Fields, Failure> {
+        let path = Path::parse(path)
+            .map_err(|fault| Failure::new(Kind::Invalid, format!("`{path}` is no path: {fault}")))?;
+        let reference = VaultReference { path, version: None, namespace: None };
+        self.read(&reference).await.map(|grant| grant.fields)
+    }
+
+    /// The secret at a path of the API, such as `secret/data/db`; of a KV mount, its fields.
+    pub async fn get_secret(&self, path: &str) -> Result<Fields, Failure> {
+        self.read_kv_secret(path).await
+    }
+
+    /// Whether the server is there, unsealed, and of which version.
+    pub async fn health_check(&self) -> Result<Condition, Failure> {
+        self.send(&Health).await
+    }
+
+    /// Whatever a reference names: a KV secret, or the credential that another engine makes, with its lease.
+    pub async fn read(&self, reference: &VaultReference) -> Result<Grant, Failure> {
+        let path = &reference.path;
+        match self.mount_of(reference).await?.and_then(|mount| mount.entry(path)) {
+            Some(entry) => {
+                let read = kv::Read::new(entry, reference.version)?;
+                let document = self.send(&read.within(reference.namespace.clone())).await?;
+                Ok(static_grant(document))
+            }
+            None if reference.version.is_some() => {
+                Err(Failure::new(Kind::Invalid, format!("{path} is not in a KV engine and has no versions")))
+            }
+            None => {
+                let read = secret::Read { path: path.clone(), is_dynamic: true };
+                self.send(&read.within(reference.namespace.clone())).await.map(leased_grant)
+            }
+        }
+    }
+
+    /// The KV mount that a path is in; none if it is in an engine of another kind. Found once a mount.
+    pub async fn mount_of(&self, reference: &VaultReference) -> Result<Option<Mount>, Failure> {
+        let (namespace, path) = (reference.namespace.clone(), &reference.path);
+        if let Some(known) = self.known_mount(&namespace, path) {
+            return Ok(known);
+        }
+        let find = MountOf { path: path.clone() }.within(namespace.clone());
+        let info = self.send(&find).await.map_err(|failure| mount_failure(path, failure))?;
+        let mount = info.kv();
+        let mut mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        mounts.insert((namespace, info.path.trim_matches('/').to_owned()), mount.clone());
+        Ok(mount)
+    }
+
+    fn known_mount(&self, namespace: &Option<Namespace>, path: &Path) -> Option<Option<Mount>> {
+        let mounts = self.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = path.as_str().match_indices('/').map(|(at, _)| at);
+        let prefixes = ends.map(|at| &path.as_str()[..at]);
+        prefixes.filter_map(|prefix| mounts.get(&(namespace.clone(), prefix.to_owned()))).next_back().cloned()
+    }
+}
+
+impl fmt::Debug for VaultClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VaultClient({})", self.transport.address())
+    }
+}
+
+fn static_grant(document: Document) -> Grant {
+    let version = document.version.map(|info| info.version);
+    Grant { fields: document.fields, lease: Lease::STATIC, version, refresh_in: None }
+}
+
+fn leased_grant(material: Material) -> Grant {
+    let lease = match material.lease {
+        None => Lease::STATIC,
+        Some(id) => Lease {
+            holding: Holding::Lease { id: id.as_str().into() },
+            ttl: Some(material.lease_duration),
+            renewable: material.renewable,
+            ours: true,
+        },
+    };
+    Grant { fields: material.fields, lease, version: None, refresh_in: material.rotates_in }
+}
+
+/// The server tells a mount to nobody who may not read anything below it: so the path itself is denied.
+fn mount_failure(path: &Path, failure: Failure) -> Failure {
+    if failure.kind() != Kind::Denied {
+        return failure;
+    }
+    let (mount, name) = path.as_str().split_once('/').unwrap_or((path.as_str(), ""));
+    let name = name.strip_prefix("data/").unwrap_or(name);
+    let message = format!("denied: no policy of the token allows to read {path}");
+    Failure::new(Kind::Denied, message).hint(format!(
+        "allow it with `path \"{mount}/data/{name}\" {{ capabilities = [\"read\"] }}` \
+         (without `data/` if `{mount}` is not KV version 2)"
+    ))
+}
+
+/// How long to wait before the call is made again; none if it must not be, or not by us.
+fn pause(call: &Call, failure: &Failure, attempt: u32) -> Option<Duration> {
+    let asked = match (failure.retry(), call.repeat) {
+        (Retry::Never, _) | (Retry::Ambiguous, Repeat::Once) => return None,
+        (Retry::Ambiguous, Repeat::Safe) => Duration::ZERO,
+        (Retry::After(asked), _) => asked.unwrap_or_default(),
+    };
+    let is_hopeless = attempt >= TRIES || asked > LONGEST_PAUSE || failure.kind() == Kind::Sealed;
+    let longest = PAUSE * 2_u32.saturating_pow(attempt - 1);
+    let part = longest.mul_f64(f64::from(random::number()) / f64::from(u32::MAX));
+    (!is_hopeless).then(|| asked.max(part))
+}

@@ -1,0 +1,395 @@
+//! What must be revoked, on disk first.
+//!
+//! Each run has a file of its own, locked while the run lives. A file whose lock is free belongs to a run that
+//! died: the next one revokes what stands in it. It holds accessors and lease ids, never a token or a value.
+//!
+//! A line is a CRC-32 in hex, a space and a JSON object: a [`Header`] first, then a line for each thing that is held
+//! and one for each that is gone. A torn last line was never acted upon and is dropped.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use leasehold_core::{Failure, Holding, Kind};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::wall_seconds;
+use crate::random;
+
+/// The version of the format. A newer one is left alone.
+const VERSION: u32 = 1;
+/// The largest journal that is read.
+const LIMIT: u64 = 64 << 20;
+/// How long after its end something is still looked for: clocks differ.
+const SLACK: u64 = 60;
+
+/// Who wrote a journal, and against which server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The version of the format.
+    pub version: u32,
+    /// The server's address.
+    pub address: String,
+    /// The namespace, if not the root.
+    pub namespace: Option<String>,
+    /// The process that wrote it.
+    pub pid: u32,
+    /// When, in seconds since 1970.
+    pub started: u64,
+}
+
+/// Something that the server keeps on our behalf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it is.
+    #[serde(flatten)]
+    pub what: What,
+    /// When it ends by itself, in seconds since 1970; with what it hangs below, maybe earlier.
+    pub ends: Option<u64>,
+}
+
+/// A token or lease, by the name under which it is revoked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A token's accessor.
+    Token(String),
+    /// A lease's id.
+    Lease(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Journal(Header),
+    Held(Entry),
+    Gone(What),
+}
+
+impl What {
+    /// What has to be revoked of a holding; none if nothing has.
+    pub fn of(holding: &Holding) -> Option<Self> {
+        match holding {
+            Holding::Token { accessor } => accessor.as_deref().map(|accessor| Self::Token(accessor.into())),
+            Holding::Lease { id } => Some(Self::Lease((**id).into())),
+            Holding::Nothing => None,
+        }
+    }
+}
+
+impl std::fmt::Display for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Token(accessor) => write!(f, "token with accessor {accessor}"),
+            Self::Lease(id) => write!(f, "lease {id}"),
+        }
+    }
+}
+
+/// The journal of this run.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    /// The open file, which carries the lock, and what is held according to it.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    held: Vec<Entry>,
+}
+
+impl Journal {
+    /// Opens a new journal in this folder, which is made if it is missing, for this user alone.
+    pub fn create(folder: &Path, address: &str, namespace: Option<&str>) -> Result<Self, Failure> {
+        prepare(folder)?;
+        let (pid, started) = (std::process::id(), wall_seconds());
+        let path = folder.join(format!("{started}-{pid}-{:08x}.journal", random::number()));
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(|error| broken(&path, &error))?;
+        // Another run may be looking at the empty file right now; it lets go at once.
+        file.lock().map_err(|error| broken(&path, &error))?;
+        let namespace = namespace.map(ToOwned::to_owned);
+        let header = Header { version: VERSION, address: address.to_owned(), namespace, pid, started };
+        let journal = Self { path, state: Mutex::new(State { file, held: Vec::new() }) };
+        journal.append(&Line::Journal(header), false)?;
+        Ok(journal)
+    }
+
+    /// Writes down that this is held, and returns once that is on the disk.
+    pub fn hold(&self, entry: &Entry) -> Result<(), Failure> {
+        self.append(&Line::Held(entry.clone()), true)?;
+        self.lock().held.push(entry.clone());
+        Ok(())
+    }
+
+    /// Writes down that this is gone. If that is lost, the next run finds it gone by itself.
+    pub fn strike(&self, what: &What) -> Result<(), Failure> {
+        self.lock().held.retain(|entry| entry.what != *what);
+        self.append(&Line::Gone(what.clone()), false)
+    }
+
+    /// What is held at the moment.
+    pub fn held(&self) -> Vec<Entry> {
+        self.lock().held.clone()
+    }
+
+    fn append(&self, line: &Line, is_synced: bool) -> Result<(), Failure> {
+        let text = encode(line);
+        let file = &mut self.lock().file;
+        let written =
+            file.write_all(text.as_bytes()).and_then(|()| if is_synced { file.sync_data() } else { Ok(()) });
+        written.map_err(|error| broken(&self.path, &error))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Journal {
+    /// A journal of nothing is no journal. Otherwise the file stays for the next run, and its lock is free.
+    fn drop(&mut self) {
+        if self.held().is_empty() {
+            // If it cannot be removed, the next run does.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The journal of a run that ended without giving everything back. Locked while it is looked at.
+#[derive(Debug)]
+pub struct Leftover {
+    path: PathBuf,
+    file: File,
+    /// Who wrote it, and against which server.
+    pub header: Header,
+    /// What is still held.
+    pub held: Vec<Entry>,
+}
+
+impl Leftover {
+    /// Writes down that this is gone, and removes the file with its last entry.
+    pub fn strike(&mut self, what: &What) {
+        self.held.retain(|entry| entry.what != *what);
+        if self.held.is_empty() {
+            // If it cannot be removed, the next run does.
+            let _ = std::fs::remove_file(&self.path);
+        } else {
+            // If this line is lost, the next run finds it gone by itself.
+            let _ = self.file.write_all(encode(&Line::Gone(what.clone())).as_bytes());
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The journals in this folder that no living run owns and that still hold something. What has ended by itself is
+/// struck on the way, and a file that is no journal is set aside as `*.corrupt`.
+pub fn leftovers(folder: &Path) -> Vec<Leftover> {
+    let entries =
+        folder.read_dir().map(|entries| entries.filter_map(Result::ok).collect()).unwrap_or_default();
+    let paths = entries.iter().map(std::fs::DirEntry::path);
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "journal")).collect();
+    paths.sort();
+    paths.iter().filter_map(|path| leftover(path)).collect()
+}
+
+fn leftover(path: &Path) -> Option<Leftover> {
+    let mut file =
+        OpenOptions::new().read(true).append(true).custom_flags(nix::libc::O_NOFOLLOW).open(path).ok()?;
+    file.try_lock().ok()?;
+    let mut text = Vec::new();
+    Read::by_ref(&mut file).take(LIMIT).read_to_end(&mut text).ok()?;
+    let Some((header, held)) = replay(&text) else {
+        set_aside(path, &text);
+        return None;
+    };
+    if header.version > VERSION {
+        return None;
+    }
+    let mut leftover = Leftover { path: path.into(), file, header, held };
+    let now = wall_seconds();
+    let is_over = |entry: &Entry| entry.ends.is_some_and(|ends| ends + SLACK < now);
+    let over: Vec<_> =
+        leftover.held.iter().filter(|entry| is_over(entry)).map(|entry| entry.what.clone()).collect();
+    over.iter().for_each(|what| leftover.strike(what));
+    if leftover.held.is_empty() {
+        // Nothing is owed: a run that was killed before it obtained anything, or after it gave everything back.
+        let _ = std::fs::remove_file(path);
+        return None;
+    }
+    Some(leftover)
+}
+
+/// What a journal says: who wrote it and what is held. Lines that are damaged are skipped, since what the others
+/// say is still to be revoked; none without a header.
+fn replay(text: &[u8]) -> Option<(Header, Vec<Entry>)> {
+    let mut header = None;
+    let mut held: Vec<Entry> = Vec::new();
+    for line in text.split(|byte| *byte == b'\n').filter_map(decode) {
+        match line {
+            Line::Journal(first) => header = header.or(Some(first)),
+            Line::Held(entry) => held.push(entry),
+            Line::Gone(what) => held.retain(|entry| entry.what != what),
+        }
+    }
+    header.map(|header| (header, held))
+}
+
+fn encode(line: &Line) -> String {
+    // These types have no map with keys that are not text, which is all that could fail.
+    let json = serde_json::to_string(line).unwrap_or_default();
+    format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()))
+}
+
+fn decode(line: &[u8]) -> Option<Line> {
+    let (sum, json) = line.split_at_checked(9)?;
+    let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?.trim_end(), 16).ok()?;
+    (sum == crc32fast::hash(json)).then(|| serde_json::from_slice(json).ok()).flatten()
+}
+
+/// An empty file is of a run that has just begun, or was killed before it did anything. Any other that is no journal
+/// is kept for a person to look at.
+fn set_aside(path: &Path, text: &[u8]) {
+    let age = path.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+    // Both only tidy up: where they fail, the file is looked at again next time.
+    let _ = match text.is_empty() {
+        true if age.is_none_or(|age| age.as_secs() < SLACK) => Ok(()),
+        true => std::fs::remove_file(path),
+        false => std::fs::rename(path, path.with_extension("corrupt")),
+    };
+}
+
+/// Makes the folder, and refuses one in which others could put or read files.
+fn prepare(folder: &Path) -> Result<(), Failure> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| broken(folder, &error))?;
+    let meta = folder.metadata().map_err(|error| broken(folder, &error))?;
+    let is_ours = meta.uid() == nix::unistd::geteuid().as_raw();
+    match is_ours && meta.mode() & 0o022 == 0 {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Kind::Invalid,
+            format!("others may write to the journal's folder {}", folder.display()),
+        )
+        .hint("choose another with --state-dir, or take the right away: chmod go-w")),
+    }
+}
+
+fn broken(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Kind::Invalid, format!("cannot write the journal {}: {error}", path.display()))
+        .hint("without it nothing could be given back after a crash; choose another place with --state-dir")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!(
+            "leasehold-journal-{name}-{}-{}",
+            std::process::id(),
+            random::number()
+        ));
+        DirBuilder::new().mode(0o700).create(&folder).unwrap();
+        folder
+    }
+
+    fn token(accessor: &str) -> Entry {
+        Entry { what: What::Token(accessor.into()), ends: None }
+    }
+
+    #[test]
+    fn what_a_dead_run_held_is_found_once_its_lock_is_free() {
+        let folder = folder("dead");
+        let journal = Journal::create(&folder, "http://x:1", Some("team")).unwrap();
+        journal.hold(&token("a")).unwrap();
+        journal
+            .hold(&Entry { what: What::Lease("db/creds/1".into()), ends: Some(wall_seconds() + 60) })
+            .unwrap();
+        journal.hold(&token("b")).unwrap();
+        journal.strike(&What::Token("b".into())).unwrap();
+        assert!(leftovers(&folder).is_empty(), "its run lives");
+        drop(journal);
+        let found = leftovers(&folder);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].header.namespace.as_deref(), Some("team"));
+        let held: Vec<_> = found[0].held.iter().map(|entry| entry.what.clone()).collect();
+        assert_eq!(held, [What::Token("a".into()), What::Lease("db/creds/1".into())]);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_run_that_gave_everything_back_leaves_no_file() {
+        let folder = folder("clean");
+        let journal = Journal::create(&folder, "http://x:1", None).unwrap();
+        journal.hold(&token("a")).unwrap();
+        journal.strike(&What::Token("a".into())).unwrap();
+        drop(journal);
+        assert_eq!(folder.read_dir().unwrap().count(), 0);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn striking_the_last_entry_removes_a_leftover() {
+        let folder = folder("strike");
+        let journal = Journal::create(&folder, "http://x:1", None).unwrap();
+        journal.hold(&token("a")).unwrap();
+        journal.hold(&token("b")).unwrap();
+        drop(journal);
+        leftovers(&folder)[0].strike(&What::Token("a".into()));
+        let mut found = leftovers(&folder);
+        assert_eq!(found[0].held.len(), 1);
+        found[0].strike(&What::Token("b".into()));
+        assert_eq!(folder.read_dir().unwrap().count(), 0);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn torn_and_flipped_lines_lose_nothing_else() {
+        let header = Header { version: 1, address: "x".into(), namespace: None, pid: 1, started: 0 };
+        let lines =
+            [Line::Journal(header), Line::Held(token("a")), Line::Held(token("b"))].map(|line| encode(&line));
+        let whole = lines.concat();
+        for cut in 0..=whole.len() {
+            let held = replay(&whole.as_bytes()[..cut]).map_or(0, |(_, held)| held.len());
+            let full = [lines[0].len() + lines[1].len(), whole.len()];
+            let expect = full.iter().filter(|end| cut + 1 >= **end).count();
+            assert_eq!(held, expect, "cut at {cut}");
+        }
+        let mut flipped = whole.clone().into_bytes();
+        flipped[lines[0].len() + 20] ^= 1;
+        assert_eq!(replay(&flipped).unwrap().1, [token("b")]);
+    }
+
+    #[test]
+    fn what_is_no_journal_is_set_aside_and_what_is_over_is_dropped() {
+        let folder = folder("odd");
+        let journal = Journal::create(&folder, "http://x:1", None).unwrap();
+        journal.hold(&Entry { what: What::Token("old".into()), ends: Some(1) }).unwrap();
+        drop(journal);
+        File::create(folder.join("1.journal")).unwrap().write_all(b"garbage\n").unwrap();
+        File::create(folder.join("2.journal")).unwrap();
+        assert!(leftovers(&folder).is_empty());
+        let mut names: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["1.corrupt", "2.journal"], "an empty file may be of a run that has just begun");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder("open");
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(Journal::create(&folder, "x", None).unwrap_err().kind(), Kind::Invalid);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,363 @@
+//! The one HTTP client: sends one call to one of the configured addresses, and to nobody else.
+
+mod connect;
+mod tls;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use leasehold_core::name::{Address, Namespace, Scheme};
+use leasehold_core::{Failure, Kind, Retry, Secret};
+use leasehold_vault::call::{Call, Method};
+use leasehold_vault::reply::Reply;
+
+use connect::Connector;
+pub use tls::{ClientCertificate, Tls};
+
+const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
+const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
+const INDEX: HeaderName = HeaderName::from_static("x-vault-index");
+const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
+
+/// How long, how much and where to.
+#[derive(Clone, Debug)]
+pub struct TransportSettings {
+    /// The addresses of one cluster, the preferred one first. Not empty.
+    pub addresses: Vec<Address>,
+    /// How TLS is done.
+    pub tls: Tls,
+    /// The longest time to connect.
+    pub connect_timeout: Duration,
+    /// The longest time for one try, connecting included.
+    pub try_timeout: Duration,
+    /// The largest answer, in bytes.
+    pub body_limit: usize,
+}
+
+impl TransportSettings {
+    /// The usual limits: 1 s to connect, 3 s a try, 8 MiB.
+    pub fn new(addresses: Vec<Address>) -> Self {
+        Self {
+            addresses,
+            tls: Tls::default(),
+            connect_timeout: Duration::from_secs(1),
+            try_timeout: Duration::from_secs(3),
+            body_limit: 8 << 20,
+        }
+    }
+}
+
+/// A client of one cluster. It knows no token of its own.
+#[derive(Debug)]
+pub struct Transport {
+    endpoints: Vec<Endpoint>,
+    /// The endpoint that answered last.
+    preferred: AtomicUsize,
+    try_timeout: Duration,
+    body_limit: usize,
+    /// The state of the server after our last write, so that a standby that is behind does not answer.
+    index: Mutex<Option<HeaderValue>>,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    address: Address,
+    client: Client<Connector, Full<Bytes>>,
+}
+
+/// What one try brought: a reply, or the address it is to be had at.
+enum Try {
+    Reply(Reply),
+    Redirect(String),
+}
+
+impl Transport {
+    /// A client by these settings. Reads the certificates, and opens nothing else.
+    pub fn new(settings: &TransportSettings) -> Result<Self, Failure> {
+        let needs_tls = settings.addresses.iter().any(|address| address.scheme() == Scheme::Https);
+        let tls = needs_tls.then(|| settings.tls.load()).transpose()?.map(Arc::new);
+        let endpoint = |address: &Address| Endpoint {
+            address: address.clone(),
+            client: Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(Duration::from_secs(60))
+                .build(Connector::new(address.clone(), tls.clone(), &settings.tls, settings.connect_timeout)),
+        };
+        if settings.addresses.is_empty() {
+            return Err(Failure::new(Kind::Invalid, "no server address is configured")
+                .hint("set VAULT_ADDR, or --address"));
+        }
+        Ok(Self {
+            endpoints: settings.addresses.iter().map(endpoint).collect(),
+            preferred: AtomicUsize::new(0),
+            try_timeout: settings.try_timeout,
+            body_limit: settings.body_limit,
+            index: Mutex::default(),
+        })
+    }
+
+    /// The address that is asked next.
+    pub fn address(&self) -> &Address {
+        &self.endpoint().address
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        let at = self.preferred.load(Ordering::Relaxed) % self.endpoints.len();
+        &self.endpoints[at]
+    }
+
+    /// Sends the call once. After a failure to reach the server, the next try goes to the next address.
+    ///
+    /// One redirect is followed, to a configured address only, so that a token never goes anywhere else.
+    pub async fn send(
+        &self,
+        call: &Call,
+        token: Option<&Secret>,
+        namespace: Option<&Namespace>,
+    ) -> Result<Reply, Failure> {
+        let endpoint = self.endpoint();
+        let result = match self.send_to(endpoint, call, token, namespace).await {
+            Ok(Try::Reply(reply)) => return Ok(reply),
+            Ok(Try::Redirect(location)) => match self.redirected(endpoint, &location) {
+                Ok(next) => self.send_to(next, call, token, namespace).await,
+                Err(failure) => Err(failure),
+            },
+            Err(failure) => Err(failure),
+        };
+        match result {
+            Ok(Try::Reply(reply)) => Ok(reply),
+            Ok(Try::Redirect(_)) => Err(self.pass_on(redirect_failure(endpoint, "twice in a row"))),
+            Err(failure) => Err(self.pass_on(failure)),
+        }
+    }
+
+    /// Lets the next call go to the next address.
+    fn pass_on(&self, failure: Failure) -> Failure {
+        self.preferred.fetch_add(1, Ordering::Relaxed);
+        failure
+    }
+
+    /// The configured endpoint that a redirect leads to: same host and port, and not from TLS to plain text.
+    fn redirected(&self, from: &Endpoint, location: &str) -> Result<&Endpoint, Failure> {
+        let origin = origin(location);
+        let allowed = |endpoint: &&Endpoint| {
+            origin.as_ref() == Some(&endpoint.address)
+                && (from.address.scheme() != Scheme::Https || endpoint.address.scheme() == Scheme::Https)
+        };
+        self.endpoints.iter().find(allowed).ok_or_else(|| {
+            let to = origin.map_or_else(|| "elsewhere".to_owned(), |origin| format!("to {origin}"));
+            redirect_failure(from, &to)
+                .hint("if that address belongs to the same cluster, add it to the configured addresses")
+        })
+    }
+
+    async fn send_to(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        token: Option<&Secret>,
+        namespace: Option<&Namespace>,
+    ) -> Result<Try, Failure> {
+        let request = self.request(endpoint, call, token, namespace)?;
+        let exchange = async {
+            let response = endpoint.client.request(request).await.map_err(|error| lost(endpoint, &error))?;
+            self.read(endpoint, call, response).await
+        };
+        match tokio::time::timeout(self.try_timeout, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(unreachable(endpoint, "no answer in time").with_retry(Retry::Ambiguous)),
+        }
+    }
+
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        token: Option<&Secret>,
+        namespace: Option<&Namespace>,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        let body = call.body.as_ref().map(|body| Bytes::copy_from_slice(body.bytes())).unwrap_or_default();
+        let mut request = Request::builder()
+            .method(verb(call.method))
+            .uri(uri(&endpoint.address, call))
+            .body(Full::new(body))
+            .map_err(|_| Failure::new(Kind::Invalid, format!("`{}` cannot be a path", call.plain_path())))?;
+        let headers = request.headers_mut();
+        headers.insert(REQUEST, HeaderValue::from_static("true"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("leasehold/", env!("CARGO_PKG_VERSION"))));
+        if let Some(body) = &call.body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type()));
+        }
+        if let Some(token) = token {
+            headers.insert(TOKEN, token_value(token)?);
+        }
+        if let Some(namespace) = namespace {
+            headers.insert(NAMESPACE, plain_value(namespace.as_str())?);
+        }
+        if let Some(ttl) = call.wrap {
+            headers.insert(WRAP_TTL, plain_value(&format!("{}s", ttl.as_secs()))?);
+        }
+        self.insert_index(call, headers);
+        Ok(request)
+    }
+
+    /// A read after our own write: a standby that does not know that write yet hands the read to the leader.
+    fn insert_index(&self, call: &Call, headers: &mut HeaderMap) {
+        if !is_read(call) {
+            return;
+        }
+        if let Some(index) = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            headers.insert(INDEX, index);
+            headers.insert(INCONSISTENT, HeaderValue::from_static("forward-active-node"));
+        }
+    }
+
+    async fn read(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        response: Response<Incoming>,
+    ) -> Result<Try, Failure> {
+        let (head, body) = response.into_parts();
+        if head.status.is_redirection() {
+            let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+            return Ok(Try::Redirect(location.unwrap_or_default().to_owned()));
+        }
+        if let Some(index) = head.headers.get(INDEX).filter(|_| !is_read(call)) {
+            *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Some(index.clone());
+        }
+        let collected = Limited::new(body, self.body_limit).collect().await.map_err(|error| {
+            match error.is::<http_body_util::LengthLimitError>() {
+                true => {
+                    Failure::new(Kind::Broken, format!("the answer of {} is too large", endpoint.address))
+                        .with_retry(Retry::Never)
+                }
+                false => unreachable(endpoint, "the answer broke off").with_retry(Retry::Ambiguous),
+            }
+        })?;
+        let retry_after = head.headers.get(RETRY_AFTER).and_then(seconds);
+        Ok(Try::Reply(Reply::new(head.status.as_u16(), retry_after, collected.to_bytes().to_vec())))
+    }
+}
+
+fn is_read(call: &Call) -> bool {
+    matches!(call.method, Method::Get | Method::List)
+}
+
+fn verb(method: Method) -> http::Method {
+    match method {
+        Method::Get | Method::List => http::Method::GET,
+        Method::Post => http::Method::POST,
+        Method::Put => http::Method::PUT,
+        Method::Patch => http::Method::PATCH,
+        Method::Delete => http::Method::DELETE,
+    }
+}
+
+fn uri(address: &Address, call: &Call) -> String {
+    let base = match address.scheme() {
+        Scheme::Unix => "http://localhost".to_owned(),
+        Scheme::Http | Scheme::Https => address.to_string(),
+    };
+    let list = (call.method == Method::List).then(|| ("list", "true".to_owned()));
+    let query: Vec<_> = call
+        .query
+        .iter()
+        .cloned()
+        .chain(list)
+        .map(|(name, value)| format!("{name}={}", escaped(&value)))
+        .collect();
+    match query.is_empty() {
+        true => format!("{base}/v1/{}", call.path),
+        false => format!("{base}/v1/{}?{}", call.path, query.join("&")),
+    }
+}
+
+fn escaped(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    value
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// The address that a URL begins with. User information makes it none.
+fn origin(location: &str) -> Option<Address> {
+    let (scheme, rest) = location.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next()?;
+    Address::parse(&format!("{scheme}://{host}")).ok()
+}
+
+fn token_value(token: &Secret) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(token.expose())
+        .map_err(|_| Failure::new(Kind::Invalid, "the token has a character that no token has"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn plain_value(text: &str) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_str(text).map_err(|_| Failure::new(Kind::Invalid, "a header with a control character"))
+}
+
+fn seconds(value: &HeaderValue) -> Option<Duration> {
+    value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn unreachable(endpoint: &Endpoint, why: &str) -> Failure {
+    Failure::new(Kind::Unreachable, format!("cannot reach {}: {why}", endpoint.address))
+}
+
+fn redirect_failure(from: &Endpoint, to: &str) -> Failure {
+    unreachable(from, &format!("it redirects {to}"))
+}
+
+/// What a failed exchange means. One that failed before the request was sent may be made again.
+fn lost(endpoint: &Endpoint, error: &hyper_util::client::legacy::Error) -> Failure {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(at) = source {
+        if let Some(failure) = at.downcast_ref::<Failure>() {
+            return failure.clone();
+        }
+        source = at.source();
+    }
+    match error.is_connect() {
+        true => unreachable(endpoint, "the connection failed"),
+        false => unreachable(endpoint, "the connection broke").with_retry(Retry::Ambiguous),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_of_redirects() {
+        let check = |location: &str, expect: Option<&str>| {
+            assert_eq!(origin(location).map(|origin| origin.to_string()).as_deref(), expect, "{location}");
+        };
+        check("http://127.0.0.1:8200/v1/x", Some("http://127.0.0.1:8200"));
+        check("https://vault/v1/x?y", Some("https://vault:443"));
+        check("https://vault@evil.example/v1/x", None);
+        check("https://vault:8200@evil.example", None);
+        check("//evil.example/v1", None);
+        check("/v1/x", None);
+        check("file:///etc/passwd", None);
+    }
+
+    #[test]
+    fn a_token_with_a_line_end_is_refused_without_being_told() {
+        let failure = token_value(&Secret::new("s.canary\r\nHost: evil")).unwrap_err();
+        assert!(!failure.to_string().contains("canary"));
+    }
+}

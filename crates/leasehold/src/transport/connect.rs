@@ -1,0 +1,213 @@
+//! Connections to one address, whatever the request's URI says.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use leasehold_core::name::{Address, Scheme};
+use leasehold_core::{Failure, Kind, Retry};
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower_service::Service;
+
+use super::Tls;
+
+/// Connects to its one address.
+#[derive(Clone)]
+pub(super) struct Connector(Arc<Target>);
+
+struct Target {
+    address: Address,
+    tls: Option<Arc<ClientConfig>>,
+    server_name: Option<String>,
+    timeout: Duration,
+}
+
+impl Connector {
+    pub(super) fn new(
+        address: Address,
+        tls: Option<Arc<ClientConfig>>,
+        settings: &Tls,
+        timeout: Duration,
+    ) -> Self {
+        let server_name = settings.server_name.clone();
+        Self(Arc::new(Target { address, tls, server_name, timeout }))
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connector({})", self.0.address)
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let target = Arc::clone(&self.0);
+        Box::pin(async move { target.connect().await })
+    }
+}
+
+impl Target {
+    async fn connect(&self) -> Result<Stream, Failure> {
+        match self.address.scheme() {
+            Scheme::Unix => {
+                Ok(Stream::Unix(TokioIo::new(self.limit(UnixStream::connect(self.address.host())).await?)))
+            }
+            Scheme::Http => Ok(Stream::Tcp(TokioIo::new(self.connect_tcp().await?))),
+            Scheme::Https => Ok(Stream::Tls(Box::new(TokioIo::new(self.connect_tls().await?)))),
+        }
+    }
+
+    /// The outcome within the time that connecting may take.
+    async fn limit<T>(&self, connect: impl Future<Output = io::Result<T>>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.timeout, connect).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(self.unreachable(&plain(&error))),
+            Err(_) => Err(self.unreachable("no connection in time")),
+        }
+    }
+
+    async fn connect_tcp(&self) -> Result<TcpStream, Failure> {
+        let host = self.address.host().trim_matches(['[', ']']);
+        let stream = self.limit(TcpStream::connect((host, self.address.port()))).await?;
+        // Small requests must not wait for each other; where this fails, they only do.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+
+    async fn connect_tls(&self) -> Result<TlsStream<TcpStream>, Failure> {
+        let config = self.tls.clone().ok_or_else(|| self.unreachable("TLS is not set up"))?;
+        let name =
+            self.server_name.as_deref().unwrap_or_else(|| self.address.host().trim_matches(['[', ']']));
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| Failure::new(Kind::Invalid, format!("`{name}` cannot be the name of a server")))?;
+        let stream = self.connect_tcp().await?;
+        let shake = TlsConnector::from(config).connect(name, stream);
+        shake.await.map_err(|error| self.distrusted(&error))
+    }
+
+    fn unreachable(&self, why: &str) -> Failure {
+        let failure = Failure::new(Kind::Unreachable, format!("cannot reach {}: {why}", self.address));
+        failure.hint("is the server running, and is VAULT_ADDR right?")
+    }
+
+    /// What a failed handshake means. A certificate that is not trusted stays so: trying again is no use.
+    fn distrusted(&self, error: &io::Error) -> Failure {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let certificate = match tls {
+            Some(rustls::Error::InvalidCertificate(why)) => why,
+            Some(rustls::Error::InvalidMessage(_)) => {
+                return Failure::new(Kind::Invalid, format!("{} does not speak TLS", self.address))
+                    .hint("does the server listen on http:// there?");
+            }
+            Some(rustls::Error::AlertReceived(_)) => {
+                return Failure::new(Kind::Invalid, format!("{} refused our side of TLS", self.address))
+                    .hint("does it ask for a client certificate (VAULT_CLIENT_CERT, VAULT_CLIENT_KEY)?");
+            }
+            Some(_) | None => {
+                return self.unreachable("the TLS handshake failed").with_retry(Retry::After(None));
+            }
+        };
+        let (what, hint) = match certificate {
+            CertificateError::UnknownIssuer => (
+                "is signed by an authority that is not trusted here",
+                "name that authority's file in VAULT_CACERT",
+            ),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                ("has expired", "renew the server's certificate, or check this machine's clock")
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                ("is not valid yet", "check this machine's clock")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                ("is for another name", "use that name in VAULT_ADDR, or set VAULT_TLS_SERVER_NAME")
+            }
+            _ => ("is not valid", "look at it with `openssl s_client -connect HOST:PORT -showcerts`"),
+        };
+        Failure::new(Kind::Invalid, format!("the certificate of {} {what}", self.address)).hint(hint)
+    }
+}
+
+/// A system error in few words, without the number.
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::NotFound => "no such socket".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        // The resolver's errors have no kind of their own.
+        _ if error.to_string().contains("lookup address") => "its name cannot be resolved".into(),
+        kind => kind.to_string(),
+    }
+}
+
+/// A connection of either kind.
+pub(super) enum Stream {
+    Tcp(TokioIo<TcpStream>),
+    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+    Unix(TokioIo<UnixStream>),
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

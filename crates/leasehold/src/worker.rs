@@ -1,0 +1,201 @@
+//! Does one errand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use leasehold_core::errand::{Errand, Outcome, Standing, Task};
+use leasehold_core::{Failure, Fields, Grant, Holding, Kind, Lease, Scope, Secret};
+use leasehold_vault::lease;
+use leasehold_vault::reply::{Auth, LeaseId, Renewal, TokenKind};
+use leasehold_vault::token::{self, Subject};
+
+use crate::client::VaultClient;
+use crate::clock::wall_seconds;
+use crate::identity::{self, Identity};
+use crate::journal::{Entry, Journal, What};
+
+/// What an errand is done with.
+#[derive(Debug)]
+pub struct Worker {
+    /// The client; it sends the token that each errand names.
+    pub client: VaultClient,
+    /// How a token is come by.
+    pub identity: Identity,
+    /// Where everything that is obtained is written down before it is handed out.
+    pub journal: Arc<Journal>,
+    /// How long the run's parent token lives when nobody renews it: the longest that anything of a dead host
+    /// stays alive.
+    pub parent_ttl: Duration,
+    /// The login's token may be used a few times only, so that none can hang below it.
+    is_limited: AtomicBool,
+}
+
+impl Worker {
+    /// A worker with these.
+    pub fn new(client: VaultClient, identity: Identity, journal: Arc<Journal>, parent_ttl: Duration) -> Self {
+        Self { client, identity, journal, parent_ttl, is_limited: AtomicBool::new(false) }
+    }
+
+    /// Does the errand. What it obtains is in the journal when it returns.
+    pub async fn carry_out(&self, errand: &Errand) -> Result<Outcome, Failure> {
+        let client = self.client_of(errand);
+        match &errand.task {
+            Task::Obtain(scope) => {
+                let grant = self.obtain(&client, scope).await?;
+                self.write_down(&client, grant).await.map(Outcome::Granted)
+            }
+            Task::Refresh(reference) => {
+                let grant = client.read(reference).await?;
+                self.write_down(&client, grant).await.map(Outcome::Granted)
+            }
+            Task::Renew(grant, increment) => self.renew(&client, grant, *increment).await,
+            Task::Check(grant) => self.check(grant).await,
+            Task::Revoke(grant) => revoke(&client, grant).await.map(|()| Outcome::Revoked),
+        }
+    }
+
+    /// The client that sends the asker's token.
+    fn client_of(&self, errand: &Errand) -> VaultClient {
+        let token = errand.asker.as_deref().and_then(Grant::token);
+        token.map_or_else(|| self.client.clone(), |token| self.client.with_token(token.clone()))
+    }
+
+    async fn obtain(&self, client: &VaultClient, scope: &Scope) -> Result<Grant, Failure> {
+        match (scope, &self.identity) {
+            (Scope::Login, Identity::Login(method)) => {
+                let auth = method.log_in(client).await?;
+                self.is_limited.store(auth.num_uses > 0, Ordering::Relaxed);
+                Ok(token_grant(auth))
+            }
+            (Scope::Login, Identity::Brought(source)) => {
+                let grant = adopt(client, source.read()?).await?;
+                Ok(grant)
+            }
+            (Scope::Child, _) => self.create_parent(client).await,
+            (Scope::Secret(reference), _) => client.read(reference).await,
+        }
+    }
+
+    /// The token that everything else of this run hangs below.
+    async fn create_parent(&self, client: &VaultClient) -> Result<Grant, Failure> {
+        if self.is_limited.load(Ordering::Relaxed) {
+            return Err(Failure::new(Kind::Invalid, "the login's token may be used a few times only"));
+        }
+        let create = token::Create {
+            ttl: Some(self.parent_ttl),
+            display_name: Some("leasehold".into()),
+            renewable: Some(true),
+            ..token::Create::default()
+        };
+        client.send(&create).await.map(token_grant)
+    }
+
+    /// Nothing is handed out that is not in the journal. What cannot be written down is given back at once.
+    async fn write_down(&self, client: &VaultClient, grant: Grant) -> Result<Grant, Failure> {
+        let owed = grant.lease.is_owed().then(|| What::of(&grant.lease.holding)).flatten();
+        let Some(what) = owed else { return Ok(grant) };
+        let ends = grant.lease.ttl.map(|ttl| wall_seconds().saturating_add(ttl.as_secs()));
+        let Err(failure) = self.journal.hold(&Entry { what, ends }) else { return Ok(grant) };
+        match revoke(client, &grant).await {
+            Ok(()) => Err(failure),
+            Err(second) => {
+                Err(failure.context(format!("and what was obtained could not be given back ({second})")))
+            }
+        }
+    }
+
+    async fn renew(
+        &self,
+        client: &VaultClient,
+        grant: &Grant,
+        asked: Option<Duration>,
+    ) -> Result<Outcome, Failure> {
+        let renewal = match &grant.lease.holding {
+            Holding::Token { .. } => {
+                client.send(&token::Renew { subject: itself(grant)?, increment: asked }).await?
+            }
+            Holding::Lease { id } => {
+                client.send(&lease::Renew { lease: lease_id(id)?, increment: asked }).await?
+            }
+            Holding::Nothing => {
+                return Err(Failure::new(Kind::Invalid, "a static secret has no lease to renew"));
+            }
+        };
+        Ok(Outcome::Standing(standing(&renewal)))
+    }
+
+    async fn check(&self, grant: &Grant) -> Result<Outcome, Failure> {
+        let record = self.client.send(&token::Lookup(itself(grant)?)).await?;
+        Ok(Outcome::Standing(Standing { ttl: record.ttl, renewable: record.renewable, capped: false }))
+    }
+}
+
+/// Revokes a token by itself, or a lease by the client's token.
+pub(crate) async fn revoke(client: &VaultClient, grant: &Grant) -> Result<(), Failure> {
+    match &grant.lease.holding {
+        Holding::Token { .. } => client.send(&token::Revoke(itself(grant)?)).await,
+        Holding::Lease { id } => client.send(&lease::Revoke { lease: lease_id(id)?, sync: true }).await,
+        Holding::Nothing => Ok(()),
+    }
+}
+
+/// Revokes what a dead run left behind, by the right of the client's token.
+pub(crate) async fn revoke_left(client: &VaultClient, what: &What) -> Result<(), Failure> {
+    match what {
+        What::Token(accessor) => client.send(&token::Revoke(Subject::Accessor(accessor.clone()))).await,
+        What::Lease(id) => client.send(&lease::Revoke { lease: lease_id(id)?, sync: true }).await,
+    }
+}
+
+/// A token that the caller brought, with what the server says of it. One that may not look at itself is taken as it
+/// is.
+async fn adopt(client: &VaultClient, token: Secret) -> Result<Grant, Failure> {
+    let (ttl, renewable, accessor) = match identity::look_up(client, token.clone()).await {
+        Ok(record) => {
+            let is_service = record.kind != TokenKind::Batch;
+            (record.ttl, record.renewable && is_service, Some(record.accessor))
+        }
+        Err(failure) if failure.kind() == Kind::Denied => (None, false, None),
+        Err(failure) if failure.kind() == Kind::Expired => {
+            return Err(Failure::new(Kind::NeedsLogin, "the token is not valid (any more)")
+                .hint("set VAULT_TOKEN to a live one, or configure a login: --auth METHOD"));
+        }
+        Err(failure) => return Err(failure),
+    };
+    let accessor = accessor.filter(|accessor| !accessor.is_empty()).map(Into::into);
+    let lease = Lease { holding: Holding::Token { accessor }, ttl, renewable, ours: false };
+    Ok(grant_of(token, lease))
+}
+
+fn token_grant(auth: Auth) -> Grant {
+    let accessor = (!auth.accessor.is_empty()).then(|| auth.accessor.as_str().into());
+    let lease = Lease {
+        holding: Holding::Token { accessor },
+        ttl: (!auth.lease_duration.is_zero()).then_some(auth.lease_duration),
+        renewable: auth.renewable && auth.token_type != TokenKind::Batch,
+        ours: true,
+    };
+    grant_of(auth.client_token, lease)
+}
+
+fn grant_of(token: Secret, lease: Lease) -> Grant {
+    Grant { fields: Fields::from_iter([(Grant::TOKEN, token)]), lease, version: None, refresh_in: None }
+}
+
+fn itself(grant: &Grant) -> Result<Subject, Failure> {
+    let token = grant.token().ok_or_else(|| Failure::new(Kind::Invalid, "this is no token"))?;
+    Ok(Subject::Itself(token.clone()))
+}
+
+fn lease_id(id: &str) -> Result<LeaseId, Failure> {
+    LeaseId::parse(id).ok_or_else(|| Failure::new(Kind::Invalid, "this is no lease id"))
+}
+
+fn standing(renewal: &Renewal) -> Standing {
+    Standing {
+        ttl: Some(renewal.lease_duration),
+        renewable: renewal.renewable,
+        capped: renewal.warnings.iter().any(|warning| warning.contains("capped")),
+    }
+}
