@@ -100,6 +100,11 @@ pub(crate) enum Step {
 }
 
 impl Step {
+    /// Whether its errand may leave something behind on the server.
+    pub(crate) fn may_obtain(self) -> bool {
+        matches!(self, Self::Obtain | Self::Replace)
+    }
+
     pub(crate) fn purpose(self) -> Purpose {
         match self {
             Self::Refresh | Self::Check => Purpose::Routine,

@@ -164,8 +164,23 @@ impl VaultClient {
 
     /// Whatever a reference names: a KV secret, or the credential that another engine makes, with its lease.
     pub async fn read(&self, reference: &VaultReference) -> Result<Grant, Failure> {
+        let Some(known) = self.known_mount(&reference.namespace, &reference.path) else {
+            let mount = self.find_mount(reference).await?;
+            return self.read_in(mount.as_ref(), reference).await;
+        };
+        match self.read_in(known.as_ref(), reference).await {
+            // What is mounted there may be of another kind or version by now.
+            Err(failure) if failure.kind() == Kind::NotFound => match self.find_mount(reference).await? {
+                same if same == known => Err(failure),
+                other => self.read_in(other.as_ref(), reference).await,
+            },
+            result => result,
+        }
+    }
+
+    async fn read_in(&self, mount: Option<&Mount>, reference: &VaultReference) -> Result<Grant, Failure> {
         let path = &reference.path;
-        match self.mount_of(reference).await?.and_then(|mount| mount.entry(path)) {
+        match mount.and_then(|mount| mount.entry(path)) {
             Some(entry) => {
                 let read = kv::Read::new(entry, reference.version)?;
                 let document = self.send(&read.within(reference.namespace.clone())).await?;
@@ -183,10 +198,14 @@ impl VaultClient {
 
     /// The KV mount that a path is in; none if it is in an engine of another kind. Found once a mount.
     pub async fn mount_of(&self, reference: &VaultReference) -> Result<Option<Mount>, Failure> {
-        let (namespace, path) = (reference.namespace.clone(), &reference.path);
-        if let Some(known) = self.known_mount(&namespace, path) {
-            return Ok(known);
+        match self.known_mount(&reference.namespace, &reference.path) {
+            Some(known) => Ok(known),
+            None => self.find_mount(reference).await,
         }
+    }
+
+    async fn find_mount(&self, reference: &VaultReference) -> Result<Option<Mount>, Failure> {
+        let (namespace, path) = (reference.namespace.clone(), &reference.path);
         let find = MountOf { path: path.clone() }.within(namespace.clone());
         let info = self.send(&find).await.map_err(|failure| mount_failure(path, failure))?;
         let mount = info.kv();
@@ -227,14 +246,15 @@ fn leased_grant(material: Material) -> Grant {
     Grant { fields: material.fields, lease, version: None, refresh_in: material.rotates_in }
 }
 
-/// The server tells a mount to nobody who may not read anything below it: so the path itself is denied.
+/// The server tells a mount to nobody who may not read anything below it, and says the same where there is none.
 fn mount_failure(path: &Path, failure: Failure) -> Failure {
     if failure.kind() != Kind::Denied {
         return failure;
     }
     let (mount, name) = path.as_str().split_once('/').unwrap_or((path.as_str(), ""));
     let name = name.strip_prefix("data/").unwrap_or(name);
-    let message = format!("denied: no policy of the token allows to read {path}");
+    let message =
+        format!("denied: no policy of the token allows to read {path}, or nothing is mounted there");
     Failure::new(Kind::Denied, message).hint(format!(
         "allow it with `path \"{mount}/data/{name}\" {{ capabilities = [\"read\"] }}` \
          (without `data/` if `{mount}` is not KV version 2)"

@@ -305,7 +305,7 @@ fn log(event: &Event) {
         }
         Event::Ended { slot, end } => tracing::info!(slot = slot.0, ?end, "ended"),
         Event::Obtained { slot, ttl } => {
-            tracing::info!(slot = slot.0, ttl = ttl.map(|ttl| ttl.as_secs()), "obtained")
+            tracing::info!(slot = slot.0, ttl = ttl.map(|ttl| ttl.as_secs()), "obtained");
         }
         Event::Replaced { slot, generation } => tracing::info!(slot = slot.0, generation, "replaced"),
         Event::Renewed { slot, ttl, extends } => {
@@ -313,7 +313,7 @@ fn log(event: &Event) {
         }
         Event::Refreshed { slot, changed } => tracing::debug!(slot = slot.0, changed, "read again"),
         Event::Checked { slot, ttl } => {
-            tracing::debug!(slot = slot.0, ttl = ttl.map(|ttl| ttl.as_secs()), "looked up")
+            tracing::debug!(slot = slot.0, ttl = ttl.map(|ttl| ttl.as_secs()), "looked up");
         }
         Event::Settled { slot, .. } => tracing::debug!(slot = slot.0, "given back"),
     }

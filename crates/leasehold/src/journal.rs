@@ -193,11 +193,9 @@ impl Leftover {
 /// The journals in this folder that no living run owns and that still hold something. What has ended by itself is
 /// struck on the way, and a file that is no journal is set aside as `*.corrupt`.
 pub fn leftovers(folder: &Path) -> Vec<Leftover> {
-    let entries =
-        folder.read_dir().map(|entries| entries.filter_map(Result::ok).collect()).unwrap_or_default();
-    let paths = entries.iter().map(std::fs::DirEntry::path);
-    let mut paths: Vec<_> =
-        paths.filter(|path| path.extension().is_some_and(|ending| ending == "journal")).collect();
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let is_journal = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "journal");
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(is_journal).collect();
     paths.sort();
     paths.iter().filter_map(|path| leftover(path)).collect()
 }

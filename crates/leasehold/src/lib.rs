@@ -15,3 +15,7 @@ pub mod journal;
 pub mod credential;
 mod worker;
 pub mod driver;
+pub mod session;
+pub mod verify;
+pub mod files;
+pub mod child;

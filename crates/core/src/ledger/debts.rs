@@ -36,6 +36,10 @@ impl Ledger {
     fn release(&mut self, id: SlotId, under: Option<(DebtId, u32)>) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.is_released = true;
+        // What leaves nothing behind need not be waited for.
+        if let Some(flight) = slot.flight.take_if(|flight| !flight.step.may_obtain()) {
+            self.flights.remove(&flight.errand);
+        }
         let (generation, children) = (slot.generation, slot.children.clone());
         let held = slot.held.take();
         let mut debt = None;

@@ -1,0 +1,229 @@
+//! A process with its credentials: started, signalled, waited for, stopped.
+//!
+//! The child gets a process group of its own, and the terminal if we have it. It is started by way of a
+//! [launcher](launch), so that the kernel signals it when we die.
+
+mod launch;
+mod terminal;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::task::Poll;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal, kill, killpg, raise};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use tokio::signal::unix::{self, SignalKind};
+
+use leasehold_core::{Failure, Kind};
+
+pub use launch::{LAUNCH, launch};
+pub use nix::sys::signal::Signal as ChildSignal;
+use terminal::Terminal;
+
+/// What to start.
+pub struct Plan {
+    /// The program's path.
+    pub program: PathBuf,
+    /// Its arguments, the name by which it is called first.
+    pub arguments: Vec<OsString>,
+    /// Its whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The signal that asks it to stop, and that it gets when we die.
+    pub stop_signal: Signal,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(Signal),
+}
+
+impl Exit {
+    /// The exit code by which a shell tells it: a signal's is 128 and its number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Code(code) => u8::try_from(code & 0xFF).unwrap_or(u8::MAX),
+            Self::Signal(signal) => 128_u8.saturating_add(u8::try_from(signal as i32).unwrap_or(127)),
+        }
+    }
+}
+
+/// A running process.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    stop_signal: Signal,
+    /// Tells that a child changed its state.
+    news: unix::Signal,
+    terminal: Terminal,
+}
+
+impl Child {
+    /// Starts the process. The standard streams are ours.
+    pub fn start(plan: &Plan) -> Result<Self, Failure> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::new(Kind::Broken, format!("cannot start {}: {error}", plan.program.display()))
+        };
+        let news = unix::signal(SignalKind::child()).map_err(|error| failed(&error))?;
+        let terminal = Terminal::of_this_process();
+        // From the background, giving the terminal away is allowed to whoever blocks this signal.
+        SigSet::from(Signal::SIGTTOU).thread_block().map_err(|error| failed(&error))?;
+        let pid = launch::spawn(plan, &terminal).map_err(|error| failed(&error))?;
+        let child = Self { pid, stop_signal: plan.stop_signal, news, terminal };
+        child.open_gate().map_err(|error| failed(&error))?;
+        Ok(child)
+    }
+
+    /// Where the terminal is handed over, the launcher waits, stopped, until that is done.
+    fn open_gate(&self) -> nix::Result<()> {
+        if !self.terminal.is_handed_over() {
+            return Ok(());
+        }
+        waitpid(self.pid, Some(WaitPidFlag::WUNTRACED))?;
+        self.terminal.give(self.pid);
+        killpg(self.pid, Signal::SIGCONT)
+    }
+
+    /// Waits for the end. A child that is stopped from the terminal takes us along, and goes on with us.
+    ///
+    /// Cancelling it loses nothing.
+    pub async fn wait(&mut self) -> Exit {
+        loop {
+            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
+                Ok(WaitStatus::Exited(_, code)) => return self.ended(Exit::Code(code)),
+                Ok(WaitStatus::Signaled(_, signal, _)) => return self.ended(Exit::Signal(signal)),
+                Ok(WaitStatus::Stopped(_, signal)) if self.terminal.is_ours() => self.suspend(signal),
+                Ok(WaitStatus::StillAlive) => drop(self.news.recv().await),
+                Err(Errno::ECHILD) => return self.ended(Exit::Code(0)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
+    fn ended(&self, exit: Exit) -> Exit {
+        self.terminal.take_back();
+        exit
+    }
+
+    /// Stops this process like the child, so that the shell gets its prompt; goes on when the shell says so.
+    fn suspend(&self, signal: Signal) {
+        tracing::debug!(%signal, "the child was stopped, and so are we");
+        self.terminal.take_back();
+        // What cannot be done here is of no harm: then only the prompt does not come back.
+        let _ = raise(Signal::SIGSTOP);
+        self.terminal.give(self.pid);
+        let _ = killpg(self.pid, Signal::SIGCONT);
+    }
+
+    /// Passes a signal on. One that was typed at a terminal which the child shares with us has reached it.
+    pub fn forward(&self, signal: Signal) {
+        if !(self.terminal.is_shared() && is_typed(signal)) {
+            // It may have ended at this moment.
+            let _ = kill(self.pid, signal);
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        // It may have ended at this moment.
+        let _ = kill(self.pid, signal);
+    }
+
+    /// Asks the child to stop, and kills it with its whole process group when it has not after this time.
+    pub async fn stop(&mut self, limit: Duration) -> Exit {
+        self.signal(self.stop_signal);
+        // A stopped child gets no signal but these two.
+        self.signal(Signal::SIGCONT);
+        match tokio::time::timeout(limit, self.wait()).await {
+            Ok(exit) => exit,
+            Err(_) => self.kill().await,
+        }
+    }
+
+    /// Kills the child and its process group.
+    pub async fn kill(&mut self) -> Exit {
+        match self.terminal.is_shared() {
+            true => self.signal(Signal::SIGKILL),
+            // It may have ended at this moment.
+            false => drop(killpg(self.pid, Signal::SIGKILL)),
+        }
+        self.wait().await
+    }
+}
+
+/// Whether a terminal sends it to all processes in its foreground.
+fn is_typed(signal: Signal) -> bool {
+    matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTSTP | Signal::SIGHUP | Signal::SIGWINCH)
+}
+
+/// The signals that are passed on to the child.
+#[derive(Debug)]
+pub struct Signals(Vec<(Signal, unix::Signal)>);
+
+impl Signals {
+    /// From now on these signals do not end this process.
+    pub fn listen() -> Result<Self, Failure> {
+        let signals = [
+            Signal::SIGHUP,
+            Signal::SIGINT,
+            Signal::SIGQUIT,
+            Signal::SIGTERM,
+            Signal::SIGUSR1,
+            Signal::SIGUSR2,
+            Signal::SIGALRM,
+            Signal::SIGWINCH,
+            Signal::SIGCONT,
+            Signal::SIGTSTP,
+        ];
+        let listen =
+            |signal: Signal| unix::signal(SignalKind::from_raw(signal as i32)).map(|stream| (signal, stream));
+        let streams: Result<Vec<_>, _> = signals.into_iter().map(listen).collect();
+        let failed = |error| Failure::new(Kind::Broken, format!("cannot listen for signals: {error}"));
+        streams.map(Self).map_err(failed)
+    }
+
+    /// The next signal.
+    pub async fn next(&mut self) -> Signal {
+        std::future::poll_fn(|cx| {
+            let ready = self
+                .0
+                .iter_mut()
+                .find_map(|(signal, stream)| stream.poll_recv(cx).is_ready().then_some(*signal));
+            ready.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    /// The next signal that asks this process to end.
+    pub async fn next_end(&mut self) -> Signal {
+        loop {
+            let signal = self.next().await;
+            if matches!(signal, Signal::SIGHUP | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTERM) {
+                return signal;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_a_shell() {
+        for (exit, code) in [
+            (Exit::Code(0), 0),
+            (Exit::Code(255), 255),
+            (Exit::Signal(Signal::SIGTERM), 143),
+            (Exit::Signal(Signal::SIGKILL), 137),
+        ] {
+            assert_eq!(exit.code(), code, "{exit:?}");
+        }
+    }
+}

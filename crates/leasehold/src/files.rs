@@ -1,0 +1,191 @@
+//! Files with secrets for a child: in memory where the system has such a file system, for this user alone, replaced as
+//! a whole, and gone at the end.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use leasehold_core::{Failure, Kind};
+
+use crate::random;
+
+/// The file whose lock tells that the folder's run lives.
+const LOCK: &str = ".lock";
+
+/// The private folder of one run. Everything in it, and each link to it, goes when this is dropped.
+///
+/// A file that is asked for under an absolute path is written here all the same, and a link is put at that path: so no
+/// secret is written to a disk.
+#[derive(Debug)]
+pub struct Files {
+    folder: PathBuf,
+    links: Vec<PathBuf>,
+    /// Locked while this run lives.
+    _lock: File,
+}
+
+impl Files {
+    /// Makes the folder below one of these, the first that can be had, and removes those of dead runs.
+    pub fn create(places: &[PathBuf]) -> Result<Self, Failure> {
+        let mut last = None;
+        for place in places {
+            match make(place) {
+                Ok(files) => return Ok(files),
+                Err(error) => last = Some((place, error)),
+            }
+        }
+        let why = last.map_or_else(String::new, |(place, error)| format!(": {}: {error}", place.display()));
+        Err(Failure::new(Kind::Invalid, format!("there is no place for files{why}"))
+            .hint("set XDG_RUNTIME_DIR to a folder of your own on a tmpfs"))
+    }
+
+    /// Where files are whose path is relative.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Puts this text at this path, in place of what was there; returns where it can be read.
+    pub fn put(&mut self, path: &Path, text: &str) -> Result<PathBuf, Failure> {
+        let failed = |error: io::Error| {
+            let failure = Failure::new(Kind::Invalid, format!("cannot write {}: {error}", path.display()));
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    failure.hint("a file that is there already is not overwritten")
+                }
+                _ => failure,
+            }
+        };
+        let target = self.folder.join(name_of(path));
+        replace(&target, text).map_err(failed)?;
+        if path.is_relative() {
+            return Ok(target);
+        }
+        self.link(path, &target).map_err(failed)?;
+        Ok(path.to_owned())
+    }
+
+    fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
+        if self.links.iter().any(|link| link == path) {
+            return Ok(());
+        }
+        // A link that leads nowhere was left by a run that was killed.
+        if path.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) && !path.exists() {
+            std::fs::remove_file(path)?;
+        }
+        std::os::unix::fs::symlink(target, path)?;
+        self.links.push(path.to_owned());
+        Ok(())
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next run.
+        for link in &self.links {
+            let _ = std::fs::remove_file(link);
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The name in our folder: one path, one name.
+fn name_of(path: &Path) -> String {
+    path.to_string_lossy().trim_start_matches('/').replace('%', "%25").replace('/', "%2F")
+}
+
+fn make(place: &Path) -> io::Result<Files> {
+    let common = place.join("leasehold");
+    DirBuilder::new().recursive(true).mode(0o700).create(&common)?;
+    let meta = common.symlink_metadata()?;
+    if !meta.is_dir() || meta.uid() != nix::unistd::geteuid().as_raw() || meta.mode() & 0o077 != 0 {
+        return Err(io::Error::other("others may look into it"));
+    }
+    sweep(&common);
+    let folder = common.join(format!("{}-{:08x}", std::process::id(), random::number()));
+    DirBuilder::new().mode(0o700).create(&folder)?;
+    let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(LOCK))?;
+    lock.lock()?;
+    Ok(Files { folder, links: Vec::new(), _lock: lock })
+}
+
+/// Removes the folders of dead runs: those whose lock is free. One without a lock has just been made.
+fn sweep(common: &Path) {
+    for entry in common.read_dir().into_iter().flatten().flatten() {
+        let lock = File::open(entry.path().join(LOCK));
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            // What cannot be removed now is removed by the next run.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Writes beside and renames, so that a reader sees the old text or the new one, whole.
+fn replace(target: &Path, text: &str) -> io::Result<()> {
+    let beside = target.with_file_name(format!(".new-{:08x}", random::number()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&beside, target));
+    if written.is_err() {
+        // The error that counts is the first one.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(name: &str) -> PathBuf {
+        let place = std::env::temp_dir().join(format!("leasehold-files-{name}-{:08x}", random::number()));
+        DirBuilder::new().mode(0o700).create(&place).unwrap();
+        place
+    }
+
+    #[test]
+    fn files_are_private_replaced_and_gone_at_the_end() {
+        let place = place("life");
+        let mut files = Files::create(std::slice::from_ref(&place)).unwrap();
+        let path = files.put(Path::new("db/password"), "one").unwrap();
+        assert_eq!(
+            (std::fs::read_to_string(&path).unwrap(), path.metadata().unwrap().mode() & 0o777),
+            ("one".into(), 0o600)
+        );
+        files.put(Path::new("db/password"), "two").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        drop(files);
+        assert!(!path.exists());
+        std::fs::remove_dir_all(place).unwrap();
+    }
+
+    #[test]
+    fn an_absolute_path_becomes_a_link_and_nothing_of_others_is_overwritten() {
+        let place = place("link");
+        let mut files = Files::create(std::slice::from_ref(&place)).unwrap();
+        let link = place.join("password");
+        assert_eq!(files.put(&link, "one").unwrap(), link);
+        files.put(&link, "two").unwrap();
+        assert_eq!(std::fs::read_to_string(&link).unwrap(), "two");
+        let taken = place.join("taken");
+        File::create(&taken).unwrap();
+        assert!(files.put(&taken, "three").unwrap_err().advice().is_some());
+        drop(files);
+        assert!(link.symlink_metadata().is_err() && taken.exists());
+        std::fs::remove_dir_all(place).unwrap();
+    }
+
+    #[test]
+    fn what_a_dead_run_left_is_removed_and_what_a_living_one_has_is_not() {
+        let place = place("dead");
+        let dead = Files::create(std::slice::from_ref(&place)).unwrap();
+        let folder = dead.folder().to_owned();
+        let alive = Files::create(std::slice::from_ref(&place)).unwrap();
+        assert!(folder.exists());
+        let Files { _lock: lock, .. } = &dead;
+        lock.unlock().unwrap();
+        let _third = Files::create(std::slice::from_ref(&place)).unwrap();
+        assert!(!folder.exists() && alive.folder().exists());
+        drop((dead, alive, _third));
+        std::fs::remove_dir_all(place).unwrap();
+    }
+}

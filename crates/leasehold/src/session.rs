@@ -1,0 +1,225 @@
+//! One stay at a server: log in, hold what is asked for, give everything back.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use leasehold_core::name::VaultReference;
+use leasehold_core::{Failure, Grant, Kind, Policy, Scope, SlotId};
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+
+use crate::client::VaultClient;
+use crate::credential::Credential;
+use crate::driver::{Engine, Owed};
+use crate::identity::Identity;
+use crate::journal::{self, Journal, Leftover, What};
+use crate::worker::{self, Worker};
+
+const LOGIN: SlotId = SlotId(0);
+const PARENT: SlotId = SlotId(1);
+/// How long what a dead run left behind may delay the end of this one.
+const RECOVERY: Duration = Duration::from_secs(2);
+
+/// What a session begins with.
+#[derive(Debug)]
+pub struct SessionSettings {
+    /// The server.
+    pub client: VaultClient,
+    /// Who we are to it.
+    pub identity: Identity,
+    /// Where the journal is kept.
+    pub state_dir: PathBuf,
+    /// How long the parent of what this session obtains lives when nobody renews it.
+    pub parent_ttl: Duration,
+    /// How tokens and secrets are kept.
+    pub policy: Policy,
+}
+
+/// A stay at a server. Everything that is obtained through it is kept alive, and given back by [`close`](Self::close),
+/// which is to be called however it went.
+///
+/// ```no_run
+/// use leasehold::client::VaultClient;
+/// use leasehold::core::{Policy, Secret, name::{Address, Place, Reference}};
+/// use leasehold::identity::{Identity, Source};
+/// use leasehold::session::{Session, SessionSettings};
+/// use leasehold::transport::TransportSettings;
+/// use std::time::Duration;
+///
+/// # async fn example() -> Result<(), leasehold::core::Failure> {
+/// let address = Address::parse("http://127.0.0.1:8200").unwrap();
+/// let session = Session::start(SessionSettings {
+///     client: VaultClient::new(&TransportSettings::new(vec![address]), None)?,
+///     identity: Identity::Brought(Source::Value(Secret::new("s.token"))),
+///     state_dir: "/var/lib/app/leasehold".into(),
+///     parent_ttl: Duration::from_secs(60),
+///     policy: Policy::default(),
+/// })?;
+/// let reference = Reference::parse("vault://database/creds/app").unwrap();
+/// if let Place::Vault(reference) = reference.place() {
+///     let credential = session.ask(reference).await?;
+///     let grant = credential.hold(); // both fields are of one lease
+/// }
+/// session.close(Duration::from_secs(5)).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    engine: Engine,
+    client: VaultClient,
+    policy: Arc<Policy>,
+    journal: Arc<Journal>,
+    folder: PathBuf,
+    login: OnceCell<Credential>,
+    /// The slot below which leases are taken, decided when the first one is asked for.
+    parent: OnceCell<SlotId>,
+    slots: Mutex<HashMap<VaultReference, SlotId>>,
+    recovery: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Session {
+    /// Opens the journal and starts the loop. Nothing is sent yet.
+    pub fn start(settings: SessionSettings) -> Result<Self, Failure> {
+        let SessionSettings { client, identity, state_dir, parent_ttl, policy } = settings;
+        let folder = state_dir.join("journal");
+        let namespace = client.namespace().map(ToString::to_string);
+        let journal = Arc::new(Journal::create(&folder, &client.address(), namespace.as_deref())?);
+        let worker = Worker::new(client.clone(), identity, Arc::clone(&journal), parent_ttl);
+        Ok(Self {
+            engine: Engine::start(Arc::new(worker)),
+            client,
+            policy: Arc::new(policy),
+            journal,
+            folder,
+            login: OnceCell::new(),
+            parent: OnceCell::new(),
+            slots: Mutex::default(),
+            recovery: Mutex::default(),
+        })
+    }
+
+    /// Logs in, unless that is done already. What dead runs left behind at this server is then given back in the
+    /// background.
+    pub async fn log_in(&self) -> Result<&Credential, Failure> {
+        let log_in = || async {
+            let login = self.engine.ask(LOGIN, Scope::Login, None, Arc::clone(&self.policy)).await?;
+            self.recover(&login);
+            Ok(login)
+        };
+        self.login.get_or_try_init(log_in).await
+    }
+
+    fn recover(&self, login: &Credential) {
+        let (address, namespace) = (self.client.address(), self.client.namespace().map(ToString::to_string));
+        let ours = |left: &Leftover| left.header.address == address && left.header.namespace == namespace;
+        let left: Vec<_> = journal::leftovers(&self.folder).into_iter().filter(ours).collect();
+        if left.is_empty() {
+            return;
+        }
+        #[expect(clippy::disallowed_methods, reason = "`close` joins it")]
+        let recovery = tokio::spawn(recover(own_client(&self.client, login), left));
+        *self.recovery.lock().unwrap_or_else(PoisonError::into_inner) = Some(recovery);
+    }
+
+    /// Holds what this reference names. All fields come from one grant, however often it is asked for.
+    pub async fn ask(&self, reference: &VaultReference) -> Result<Credential, Failure> {
+        let asker = match self.client().await?.mount_of(reference).await? {
+            Some(_) => LOGIN,
+            None => self.parent().await,
+        };
+        let slot = self.slot(reference);
+        self.engine.ask(slot, Scope::Secret(reference.clone()), Some(asker), Arc::clone(&self.policy)).await
+    }
+
+    fn slot(&self, reference: &VaultReference) -> SlotId {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = SlotId(2 + u32::try_from(slots.len()).unwrap_or(u32::MAX - 2));
+        *slots.entry(reference.clone()).or_insert(next)
+    }
+
+    /// The token that leases hang below: one with a short life that is renewed, so that what a dead host held dies
+    /// soon. Where the login may not make one, it is the login's own.
+    async fn parent(&self) -> SlotId {
+        let make = || async {
+            let policy = Arc::clone(&self.policy);
+            match self.engine.ask(PARENT, Scope::Child, Some(LOGIN), policy).await {
+                Ok(_) => PARENT,
+                Err(failure) => {
+                    tracing::warn!(
+                        kind = failure.kind().token(),
+                        "no token can be made for this run alone ({failure}); after a crash, its leases live as long \
+                         as the login's token"
+                    );
+                    LOGIN
+                }
+            }
+        };
+        *self.parent.get_or_init(make).await
+    }
+
+    /// A client with the login's present token.
+    pub async fn client(&self) -> Result<VaultClient, Failure> {
+        Ok(own_client(&self.client, self.log_in().await?))
+    }
+
+    /// The loop that keeps what is held.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What the server keeps on this session's behalf, as the journal has it.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Gives everything back, for at most this long, and says what could not be: that stays in the journal.
+    pub async fn close(self, limit: Duration) -> Vec<Owed> {
+        let recovery = self.recovery.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut recovery) = recovery
+            && tokio::time::timeout(RECOVERY.min(limit), &mut recovery).await.is_err()
+        {
+            recovery.abort();
+        }
+        self.engine.stop(limit).await
+    }
+}
+
+fn own_client(client: &VaultClient, login: &Credential) -> VaultClient {
+    let grant = login.current();
+    let token = grant.as_ref().and_then(|grant| Grant::token(grant));
+    token.map_or_else(|| client.clone(), |token| client.with_token(token.clone()))
+}
+
+/// Gives back what dead runs left behind. What may not be stays in its journal.
+async fn recover(client: VaultClient, left: Vec<Leftover>) {
+    for mut leftover in left {
+        let held: Vec<_> = leftover.held.iter().map(|entry| entry.what.clone()).collect();
+        for what in held {
+            if let Some(true) = give_back(&client, &what).await {
+                leftover.strike(&what);
+            }
+        }
+    }
+}
+
+/// Whether it is gone now; none if that is not known.
+async fn give_back(client: &VaultClient, what: &What) -> Option<bool> {
+    match worker::revoke_left(client, what).await {
+        Ok(()) => {
+            tracing::info!("gave back what a dead run left: {what}");
+            Some(true)
+        }
+        Err(failure) if failure.kind() == Kind::Expired => Some(true),
+        Err(failure) => {
+            let hint = failure.advice().map(|hint| format!("; {hint}")).unwrap_or_default();
+            tracing::warn!(
+                kind = failure.kind().token(),
+                "a dead run left {what}, which lives on: {failure}{hint}"
+            );
+            None
+        }
+    }
+}
