@@ -1,2 +1,64 @@
-//! x
-fn main() {}
+//! The command `leasehold`.
+
+mod arguments;
+mod exit;
+mod ui;
+mod config;
+mod command;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use leasehold::child;
+
+use arguments::{Arguments, Command};
+use config::environment::Environment;
+use exit::Exit;
+use ui::Ui;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == child::LAUNCH) {
+        return launch(words);
+    }
+    hide_panics();
+    let arguments = Arguments::parse();
+    let environment = Environment::read();
+    let ui = Ui::new(arguments.output, environment.is_set("NO_COLOR"));
+    dispatch(&arguments.command, &environment, ui).into()
+}
+
+fn dispatch(command: &Command, environment: &Environment, ui: Ui) -> Exit {
+    let result = match command {
+        Command::Run(arguments) => return command::run::run(arguments, environment, ui),
+        Command::Get(arguments) => command::get::get(arguments, environment, ui),
+        Command::Token(arguments) => command::token::token(arguments, environment, ui),
+        Command::Verify(arguments) => command::verify::verify(arguments, environment, ui),
+        Command::Journal(arguments) => command::journal::journal(arguments, environment, ui),
+        Command::Config(arguments) => command::config::config(arguments, environment),
+        Command::Completions(arguments) => command::completions::completions(arguments),
+        Command::Man(arguments) => command::completions::man(arguments),
+    };
+    result.unwrap_or_else(|failure| {
+        ui.failure(&failure);
+        failure.kind().into()
+    })
+}
+
+/// Turns into the command that `run` starts.
+fn launch(words: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    let error = child::launch(words);
+    ui::early(&format!("cannot execute the command: {error}"));
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Exit(exit::NOT_FOUND).into(),
+        _ => Exit(exit::NOT_EXECUTABLE).into(),
+    }
+}
+
+/// A panic tells its place and nothing else: its message may hold whatever was at hand.
+fn hide_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        ui::early(&format!("an internal error at {place}; please report it"));
+    }));
+}

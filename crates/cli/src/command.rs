@@ -1,0 +1,105 @@
+//! The verbs, one file each.
+
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod get;
+pub(crate) mod journal;
+pub(crate) mod run;
+pub(crate) mod token;
+pub(crate) mod verify;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use leasehold::client::VaultClient;
+use leasehold::core::name::Fault;
+use leasehold::core::{Failure, Kind, Policy};
+use leasehold::driver::Owed;
+use leasehold::session::{Session, SessionSettings};
+
+use crate::arguments::Connection;
+use crate::config::environment::Environment;
+use crate::config::settings::Settings;
+use crate::exit::Exit;
+use crate::ui::Ui;
+
+/// How long giving everything back may take.
+const CLOSING: Duration = Duration::from_secs(5);
+/// How long leases live when this host dies, where that is not a setting.
+const PARENT_TTL: Duration = Duration::from_secs(60);
+
+/// The settings in force, or all faults in one failure.
+fn settings(connection: &Connection, environment: &Environment) -> Result<Settings, Failure> {
+    Settings::load(&connection.server, &connection.login, environment)
+        .map_err(|faults| Failure::new(Kind::Invalid, faults.to_string()))
+}
+
+/// Runs this to its end on a runtime of one thread. A panic inside is a failure like others.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Kind::Broken, format!("cannot start: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// The same work, in which a panic becomes a failure, so that what comes after it is still done.
+async fn guarded<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut work = pin!(work);
+    std::future::poll_fn(move |cx| {
+        let step = std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
+        step.unwrap_or_else(|_| Poll::Ready(Err(Failure::new(Kind::Broken, "an internal error"))))
+    })
+    .await
+}
+
+/// A session by these settings; nothing is sent yet.
+fn session(settings: &Settings, parent_ttl: Duration, policy: Policy) -> Result<Session, Failure> {
+    Session::start(SessionSettings {
+        client: client(settings)?,
+        identity: settings.identity()?,
+        state_dir: settings.state_dir.clone(),
+        parent_ttl,
+        policy,
+    })
+}
+
+/// A client without a token.
+fn client(settings: &Settings) -> Result<VaultClient, Failure> {
+    VaultClient::new(&settings.server, settings.namespace.clone())
+}
+
+/// Does something in a session that is closed afterwards, however it went.
+fn in_session(
+    settings: &Settings,
+    ui: Ui,
+    work: impl AsyncFnOnce(&Session) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    block_on(async {
+        let session = session(settings, PARENT_TTL, Policy::default())?;
+        let result = guarded(work(&session)).await;
+        tell_owed(ui, &session.close(CLOSING).await);
+        result
+    })
+}
+
+/// Tells what could not be given back, by accessor, and what becomes of it.
+fn tell_owed(ui: Ui, owed: &[Owed]) {
+    for owed in owed {
+        let why = owed.failure.as_ref().map_or_else(|| "there was no time".to_owned(), ToString::to_string);
+        let hint = owed.failure.as_ref().and_then(Failure::advice).map(|hint| format!(" ({hint})"));
+        let hint = hint.unwrap_or_default();
+        ui.warn(&format!("the {} was not revoked: {why}{hint}; the next leasehold tries again", owed.what));
+    }
+}
+
+/// A name from the command line that cannot be parsed, with a caret under the place.
+fn fault(text: &str, fault: &Fault) -> Failure {
+    Failure::new(Kind::Invalid, format!("a bad reference:\n{}", fault.picture(text)))
+}
+
+/// A JSON value as text for a person or a program.
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}

@@ -1,0 +1,245 @@
+//! Which variable and which file gets which secret.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use leasehold::core::name::{Place, Reference, VaultReference};
+use leasehold::core::{Failure, Fields, Kind, Secret};
+use leasehold::credential::Credential;
+use leasehold::identity::Source;
+
+use crate::arguments::run::RunArguments;
+use crate::command::fault;
+use crate::config::environment::Environment;
+use crate::config::settings::Profile;
+
+/// What is asked for by flags and profile.
+#[derive(Debug, Default)]
+pub(super) struct Bindings {
+    env: BTreeMap<String, Reference>,
+    env_from: Vec<Reference>,
+    files: BTreeMap<PathBuf, Reference>,
+}
+
+/// What the command is to get.
+pub(super) struct Values {
+    pub(super) env: BTreeMap<String, Secret>,
+    pub(super) files: BTreeMap<PathBuf, Secret>,
+}
+
+impl Bindings {
+    /// The profile's bindings and those of the flags, which win.
+    pub(super) fn collect(arguments: &RunArguments, profile: &Profile) -> Result<Self, Failure> {
+        let mut bindings = Self {
+            env: profile.env.clone(),
+            env_from: profile.env_from.clone(),
+            files: profile.files.clone(),
+        };
+        let env = pairs("--env", "NAME", &arguments.env)?;
+        for name in env.keys() {
+            check_name(name)?;
+        }
+        bindings.env.extend(env);
+        let files = pairs("--file", "PATH", &arguments.files)?;
+        bindings.files.extend(files.into_iter().map(|(path, reference)| (PathBuf::from(path), reference)));
+        for text in &arguments.env_from {
+            bindings.env_from.push(parse(text)?);
+        }
+        Ok(bindings)
+    }
+
+    fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.env.values().chain(&self.env_from).chain(self.files.values())
+    }
+
+    /// The secrets to fetch from the server, each once.
+    pub(super) fn vault_references(&self) -> impl Iterator<Item = &VaultReference> {
+        let all = self.references().filter_map(|reference| match reference.place() {
+            Place::Vault(vault) => Some(vault),
+            Place::Env(_) | Place::File(_) => None,
+        });
+        all.collect::<BTreeSet<_>>().into_iter()
+    }
+
+    pub(super) fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// The values as they are now.
+    pub(super) fn values(
+        &self,
+        credentials: &HashMap<VaultReference, Credential>,
+        environment: &Environment,
+    ) -> Result<Values, Failure> {
+        // Each place is read once, so that what comes from one lease is of one lease.
+        let mut places = HashMap::new();
+        for reference in self.references() {
+            if !places.contains_key(reference.place()) {
+                places.insert(reference.place(), fields(reference.place(), credentials, environment)?);
+            }
+        }
+        let none = Fields::default();
+        let of = |reference: &Reference| places.get(reference.place()).unwrap_or(&none);
+        let mut env = BTreeMap::new();
+        for reference in &self.env_from {
+            for (name, value) in of(reference).iter().filter(|(name, _)| reference.field().is_none_or(|field| field == *name)) {
+                insert_variable(&mut env, name, value, reference)?;
+            }
+        }
+        for (name, reference) in &self.env {
+            if env.insert(name.clone(), one(reference, of(reference))?).is_some() {
+                return Err(clash(name));
+            }
+        }
+        let files = self.files.iter().map(|(path, reference)| Ok((path.clone(), text(reference, of(reference))?)));
+        Ok(Values { env, files: files.collect::<Result<_, Failure>>()? })
+    }
+}
+
+/// The fields at a place. A variable or a file is a place of one field.
+fn fields(
+    place: &Place,
+    credentials: &HashMap<VaultReference, Credential>,
+    environment: &Environment,
+) -> Result<Fields, Failure> {
+    let single = |name: &str, value: Secret| Fields::from_iter([(name, value)]);
+    match place {
+        Place::Vault(vault) => {
+            let grant = credentials.get(vault).and_then(Credential::hold);
+            grant.map(|grant| grant.fields.clone()).ok_or_else(|| {
+                Failure::new(Kind::Expired, format!("{vault} has ended, and there is no new one yet"))
+            })
+        }
+        Place::Env(name) => match environment.variable(name).and_then(|value| value.to_str()) {
+            Some(value) => Ok(single(name, Secret::new(value))),
+            None => Err(Failure::new(Kind::NotFound, format!("the variable {name} is not set"))),
+        },
+        Place::File(path) => Ok(single("content", Source::File(PathBuf::from(&**path)).read_whole()?)),
+    }
+}
+
+/// The field that is named, or the only one there is.
+pub(crate) fn one(reference: &Reference, fields: &Fields) -> Result<Secret, Failure> {
+    let names = || fields.names().collect::<Vec<_>>().join(", ");
+    let found = match (reference.field(), fields.iter().next()) {
+        (Some(field), _) => fields.field(field),
+        (None, Some((_, value))) if fields.names().count() == 1 => Some(value),
+        (None, _) => {
+            let failure = Failure::new(Kind::Invalid, format!("{reference} does not say which field"));
+            return Err(failure.hint(format!("add #FIELD; its fields are: {}", names())));
+        }
+    };
+    found.cloned().ok_or_else(|| {
+        let (place, field) = (reference.place(), reference.field().unwrap_or_default());
+        Failure::new(Kind::NotFound, format!("{place} has no field `{field}`"))
+            .hint(format!("its fields are: {}", names()))
+    })
+}
+
+/// What a file holds: the field that is named, or all fields as JSON.
+fn text(reference: &Reference, fields: &Fields) -> Result<Secret, Failure> {
+    match (reference.field(), reference.place()) {
+        (None, Place::Vault(_)) => Ok(json(fields)),
+        _ => one(reference, fields),
+    }
+}
+
+/// All fields as a JSON object.
+pub(crate) fn json(fields: &Fields) -> Secret {
+    let map: BTreeMap<_, _> = fields.iter().map(|(name, value)| (name, value.expose())).collect();
+    // A map of texts can always be written.
+    Secret::new(serde_json::to_string(&map).unwrap_or_default())
+}
+
+fn insert_variable(
+    env: &mut BTreeMap<String, Secret>,
+    field: &str,
+    value: &Secret,
+    reference: &Reference,
+) -> Result<(), Failure> {
+    let name = variable_name(field);
+    match env.insert(name.clone(), value.clone()) {
+        None => Ok(()),
+        Some(_) => Err(clash(&name).context(reference)),
+    }
+}
+
+fn clash(name: &str) -> Failure {
+    Failure::new(Kind::Invalid, format!("two secrets would be the variable {name}"))
+        .hint("name them one by one with --env NAME=REF")
+}
+
+/// A field's name as that of a variable: upper case, everything else an underscore.
+fn variable_name(field: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let name: String = field.chars().map(plain).collect();
+    match name.starts_with(|c: char| c.is_ascii_digit()) {
+        true => format!("_{name}"),
+        false => name,
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    let is_good = !name.is_empty() && !name.contains('\0') && !name.starts_with(|c: char| c.is_ascii_digit());
+    match is_good && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        true => Ok(()),
+        false => Err(Failure::new(Kind::Invalid, format!("`{name}` cannot be the name of a variable"))
+            .hint("letters, digits and `_`, not beginning with a digit")),
+    }
+}
+
+/// Pairs such as `NAME=REF`. The same name twice is a mistake.
+fn pairs(flag: &str, left: &str, texts: &[String]) -> Result<BTreeMap<String, Reference>, Failure> {
+    let mut pairs = BTreeMap::new();
+    for text in texts {
+        let Some((name, reference)) = text.split_once('=') else {
+            return Err(Failure::new(Kind::Invalid, format!("`{flag} {text}` is not {left}=REF"))
+                .hint(format!("such as {flag} {left}=vault://secret/db#password")));
+        };
+        if pairs.insert(name.to_owned(), parse(reference)?).is_some() {
+            return Err(Failure::new(Kind::Invalid, format!("`{flag} {name}=` is given twice")));
+        }
+    }
+    Ok(pairs)
+}
+
+fn parse(text: &str) -> Result<Reference, Failure> {
+    Reference::parse(text).map_err(|why| fault(text, &why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_become_variables() {
+        for (field, name) in [("password", "PASSWORD"), ("api-key.v2", "API_KEY_V2"), ("2nd", "_2ND"), ("ä", "_")] {
+            assert_eq!(variable_name(field), name);
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_missing_is_answered_with_those_there_are() {
+        let fields = Fields::from_iter([("password", Secret::new("canary")), ("username", Secret::new("canary"))]);
+        let check = |text: &str, expect: Result<(), &str>| {
+            let failure = one(&Reference::parse(text).unwrap(), &fields).map(drop);
+            let told = failure.map_err(|failure| format!("{failure}; {}", failure.advice().unwrap_or_default()));
+            assert_eq!(told.as_ref().map(|()| ()).map_err(String::as_str), expect);
+        };
+        check("vault://secret/db#password", Ok(()));
+        check("vault://secret/db#pasword", Err("vault://secret/db has no field `pasword`; its fields are: password, username"));
+        check("vault://secret/db", Err("vault://secret/db does not say which field; add #FIELD; its fields are: password, username"));
+    }
+
+    #[test]
+    fn pairs_are_name_and_reference() {
+        let check = |texts: &[&str], expect: bool| {
+            let texts: Vec<_> = texts.iter().map(ToString::to_string).collect();
+            assert_eq!(pairs("--env", "NAME", &texts).is_ok(), expect, "{texts:?}");
+        };
+        check(&["A=vault://secret/db#x", "B=env://C"], true);
+        check(&["A=vault://secret/db#x", "A=env://C"], false);
+        check(&["A"], false);
+        check(&["A=nope"], false);
+    }
+}

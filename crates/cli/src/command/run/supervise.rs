@@ -1,0 +1,180 @@
+//! The child's life: started with its values, signalled, told of rotations, restarted, ended.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use leasehold::child::{Child, ChildSignal, Exit, Plan, Signals};
+use leasehold::core::Failure;
+use leasehold::core::name::VaultReference;
+use leasehold::credential::Credential;
+use leasehold::files::Files;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::bindings::Values;
+use super::{Action, Order};
+use crate::config::environment::LOGIN_VARIABLES;
+use crate::ui::Ui;
+
+/// The variable that tells the command where its files are.
+const FILES: &str = "LEASEHOLD_FILES";
+/// Secrets that change within this time of each other are one change.
+const SETTLING: Duration = Duration::from_millis(50);
+
+pub(super) struct Supervisor<'a> {
+    order: &'a Order<'a>,
+    program: PathBuf,
+    credentials: HashMap<VaultReference, Credential>,
+    files: Option<Files>,
+    ui: Ui,
+}
+
+/// Why the child is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    ToEnd,
+    ToRestart,
+}
+
+impl<'a> Supervisor<'a> {
+    pub(super) fn new(
+        order: &'a Order<'a>,
+        program: PathBuf,
+        credentials: HashMap<VaultReference, Credential>,
+        ui: Ui,
+    ) -> Result<Self, Failure> {
+        let files = order.bindings.has_files().then(|| Files::create(&order.environment.private_places()));
+        Ok(Self { order, program, credentials, files: files.transpose()?, ui })
+    }
+
+    /// Runs the child, and its successors, to the end of the last.
+    pub(super) async fn run(mut self, mut signals: Signals) -> Result<Exit, Failure> {
+        let mut changes = Changes::of(self.credentials.values());
+        let mut child = self.start()?;
+        let mut stopping: Option<(Stopping, Instant)> = None;
+        loop {
+            let kill_at = stopping.map(|(_, at)| at);
+            tokio::select! {
+                exit = child.wait() => match stopping {
+                    Some((Stopping::ToRestart, _)) => {
+                        stopping = None;
+                        child = self.start()?;
+                    }
+                    _ => return Ok(exit),
+                },
+                signal = signals.next() => {
+                    child.forward(signal);
+                    if signal == ChildSignal::SIGTERM {
+                        stopping = Some((Stopping::ToEnd, self.limit()));
+                    }
+                }
+                () = changes.next() => if self.is_told(&child) && stopping.is_none() {
+                    child.ask_to_stop();
+                    stopping = Some((Stopping::ToRestart, self.limit()));
+                },
+                () = until(kill_at) => {
+                    self.ui.warn("the command did not stop in time, and is killed");
+                    child.kill_group();
+                    stopping = stopping.map(|(why, at)| (why, at + self.order.stop_timeout));
+                }
+            }
+        }
+    }
+
+    fn limit(&self) -> Instant {
+        Instant::now() + self.order.stop_timeout
+    }
+
+    /// Starts the child with the values as they are now.
+    fn start(&mut self) -> Result<Child, Failure> {
+        let values = self.order.bindings.values(&self.credentials, self.order.environment)?;
+        self.write(&values)?;
+        Child::start(&Plan {
+            program: self.program.clone(),
+            arguments: self.order.command.clone(),
+            environment: self.environment(&values),
+            stop_signal: self.order.stop_signal,
+        })
+    }
+
+    /// Our own environment, without the login, and with what was asked for.
+    fn environment(&self, values: &Values) -> Vec<(OsString, OsString)> {
+        let is_kept = |name: &OsString| {
+            self.order.keep_login || !LOGIN_VARIABLES.iter().any(|login| name.as_os_str() == *login)
+        };
+        let own = self.order.environment.all().filter(|(name, _)| is_kept(name));
+        let files = self.files.iter().map(|files| (FILES.into(), files.folder().into()));
+        let asked = values.env.iter().map(|(name, value)| (name.into(), value.expose().into()));
+        own.chain(files).chain(asked).collect()
+    }
+
+    fn write(&mut self, values: &Values) -> Result<(), Failure> {
+        let Some(files) = &mut self.files else { return Ok(()) };
+        for (path, value) in &values.files {
+            files.put(path, value.expose())?;
+        }
+        Ok(())
+    }
+
+    /// Carries a rotation to the child: files first, then a signal. Says whether a restart is needed.
+    fn is_told(&mut self, child: &Child) -> bool {
+        let values = self.order.bindings.values(&self.credentials, self.order.environment);
+        if let Err(failure) = values.and_then(|values| self.write(&values)) {
+            // What the child has stays as it is; the next change is another chance.
+            self.ui.warn(&format!("a rotation was not handed over: {failure}"));
+            return false;
+        }
+        match self.order.on_change {
+            Action::Ignore => false,
+            Action::Signal(signal) => {
+                child.signal(signal);
+                false
+            }
+            Action::Restart => true,
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The changes of several credentials.
+struct Changes(JoinSet<Option<Credential>>);
+
+impl Changes {
+    fn of<'a>(credentials: impl Iterator<Item = &'a Credential>) -> Self {
+        let mut changes = Self(JoinSet::new());
+        credentials.for_each(|credential| changes.watch(credential.clone()));
+        changes
+    }
+
+    fn watch(&mut self, mut credential: Credential) {
+        self.0.spawn(async move { credential.changed().await.then_some(credential) });
+    }
+
+    /// Returns when something has changed. What changes together is one change.
+    async fn next(&mut self) {
+        loop {
+            match self.0.join_next().await {
+                Some(Ok(Some(credential))) => {
+                    self.watch(credential);
+                    break;
+                }
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+        let settled = Instant::now() + SETTLING;
+        while let Ok(Some(next)) = tokio::time::timeout_at(settled, self.0.join_next()).await {
+            if let Ok(Some(credential)) = next {
+                self.watch(credential);
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The one file that prints.
+//!
+//! What was asked for goes to standard output, everything else to standard error. Colour is used on a terminal only,
+//! and not with NO_COLOR. A secret is written by [`secret`] alone.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one file that prints")]
+
+use std::io::{self, IsTerminal, Write};
+
+use leasehold::core::{Failure, Secret};
+use tracing::level_filters::LevelFilter;
+
+use crate::arguments::{LogFormat, OutputArguments};
+
+/// How this program speaks to standard error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ui {
+    format: LogFormat,
+    has_colour: bool,
+}
+
+impl Ui {
+    /// Sets messages up, once.
+    pub(crate) fn new(output: OutputArguments, no_color: bool) -> Self {
+        let ui = Self { format: output.log_format, has_colour: io::stderr().is_terminal() && !no_color };
+        ui.subscribe(match (output.quiet, output.verbose) {
+            (true, _) => LevelFilter::ERROR,
+            (false, 0) => LevelFilter::WARN,
+            (false, 1) => LevelFilter::INFO,
+            (false, 2..) => LevelFilter::DEBUG,
+        });
+        ui
+    }
+
+    fn subscribe(self, level: LevelFilter) {
+        let layer = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+        // Set up once; a second time would be a test's.
+        let _ = match self.format {
+            LogFormat::Text => {
+                let layer = layer.without_time().with_ansi(self.has_colour).event_format(Plain(self));
+                tracing::subscriber::set_global_default(layer.finish())
+            }
+            LogFormat::Json => tracing::subscriber::set_global_default(layer.json().flatten_event(true).finish()),
+        };
+    }
+
+    /// Tells a failure, with what can be done about it.
+    pub(crate) fn failure(self, failure: &Failure) {
+        match self.format {
+            LogFormat::Text => {
+                eprintln!("{}", self.line("error", "31", failure.message()));
+                if let Some(hint) = failure.advice() {
+                    eprintln!("{}", self.line("hint", "36", hint));
+                }
+            }
+            LogFormat::Json => {
+                let kind = failure.kind().token();
+                tracing::error!(kind, hint = failure.advice(), "{}", failure.message());
+            }
+        }
+    }
+
+    /// Tells something that is wrong, but does not stop the work.
+    pub(crate) fn warn(self, message: &str) {
+        match self.format {
+            LogFormat::Text => eprintln!("{}", self.line("warning", "33", message)),
+            LogFormat::Json => tracing::warn!("{message}"),
+        }
+    }
+
+    fn line(self, word: &str, colour: &str, text: &str) -> String {
+        match self.has_colour {
+            true => format!("leasehold: \x1b[{colour}m{word}:\x1b[0m {text}"),
+            false => format!("leasehold: {word}: {text}"),
+        }
+    }
+}
+
+/// Log lines that look like the other messages.
+struct Plain(Ui);
+
+impl<S, N> tracing_subscriber::fmt::FormatEvent<S, N> for Plain
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+    N: for<'a> tracing_subscriber::fmt::FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &tracing_subscriber::fmt::FmtContext<'_, S, N>,
+        mut writer: tracing_subscriber::fmt::format::Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let (word, colour) = match *event.metadata().level() {
+            tracing::Level::ERROR => ("error", "31"),
+            tracing::Level::WARN => ("warning", "33"),
+            tracing::Level::INFO => ("info", "36"),
+            _ => ("debug", "2"),
+        };
+        write!(writer, "{}", self.0.line(word, colour, ""))?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// Prints what was asked for. A reader that has gone is no error of ours.
+pub(crate) fn answer(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+}
+
+/// Whether standard output is a terminal.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Prints a secret: the one place where one leaves this process by standard output.
+pub(crate) fn secret(secret: &Secret, newline: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(secret.expose().as_bytes())?;
+    if newline {
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+/// Tells a fault of the command line or of the launcher, before anything is set up.
+pub(crate) fn early(message: &str) {
+    eprintln!("leasehold: error: {message}");
+}
+
+/// A table whose columns are as wide as they have to be.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..head.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let rows = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(line(head.to_vec())).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_have_to_be() {
+        let rows = [vec!["a".to_owned(), "bb".to_owned()], vec!["ccc".to_owned(), "d".to_owned()]];
+        assert_eq!(table(&["x", "y"], &rows), "x    y\na    bb\nccc  d");
+    }
+}

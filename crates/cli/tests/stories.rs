@@ -1,0 +1,116 @@
+//! The verbs as a user types them, against a real server: each story is a shell script that anyone can read.
+//!
+//! A story runs under `sh -eu` with [`prelude.sh`](stories/prelude.sh) before it, a server of its own, and a home of
+//! its own. `leasehold` and the server's own command line (`bao`) are on `PATH`.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test harness starts programs, and a failure is a failed test"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use leasehold_testkit::{Postgres, Server, server_binary, workspace};
+use serde_json::json;
+
+/// What the login of the stories may do.
+const POLICY: &str = r#"
+path "secret/data/app/*" { capabilities = ["read"] }
+path "secret/data/db"    { capabilities = ["read"] }
+path "kv1/*"             { capabilities = ["read"] }
+path "database/creds/*"  { capabilities = ["read"] }
+path "auth/token/create" { capabilities = ["update"] }
+path "auth/token/revoke-accessor" { capabilities = ["update"] }
+"#;
+
+macro_rules! stories {
+    ($($name:ident)*) => {
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+        $(#[test]
+        fn $name() {
+            play(stringify!($name));
+        })*
+    };
+}
+
+stories! {
+    run get token verify journal config references rotation dynamic files errors environment exit_codes
+    brought_token no_server login_methods profile
+}
+
+#[test]
+fn every_story_is_played() {
+    let mut found: Vec<_> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    let found: Vec<_> = found.iter().map(|path| path.file_stem().unwrap().to_str().unwrap()).collect();
+    let mut named: Vec<_> = NAMES.iter().copied().chain(["prelude"]).collect();
+    named.sort_unstable();
+    assert_eq!(found, named);
+}
+
+fn folder() -> PathBuf {
+    workspace().join("crates/cli/tests/stories")
+}
+
+fn play(name: &str) {
+    let server = Server::start();
+    let home = server.folder().join("home");
+    let tools = tools(&server);
+    lay_out(&server);
+    let postgres = (name == "dynamic").then(|| database(&server));
+    let login = server.approle("app", &["app"], json!({"token_ttl": "10m"}));
+    fs::create_dir_all(home.join("tmp")).unwrap();
+    let script = format!(
+        "{}\n{}",
+        fs::read_to_string(folder().join("prelude.sh")).unwrap(),
+        fs::read_to_string(folder().join(name).with_extension("sh")).unwrap()
+    );
+    let output = Command::new("timeout")
+        .args(["--kill-after=5", "60", "sh", "-eu", "-c", &script, name])
+        .current_dir(home.join("tmp"))
+        .env_clear()
+        .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display()))
+        .env("HOME", &home)
+        .env("XDG_RUNTIME_DIR", &home)
+        .env("VAULT_ADDR", server.address())
+        .env("VAULT_ROLE_ID", &login.role_id)
+        .env("VAULT_SECRET_ID", &login.secret_id)
+        .env("ROOT_TOKEN", server.root_token())
+        .env("PGURL", postgres.as_ref().map(Postgres::url).unwrap_or_default())
+        .stdin(Stdio::null())
+        .output()
+        .expect("sh starts");
+    assert!(
+        output.status.success(),
+        "story {name}: {}\n--- stdout\n{}--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A folder with the two programs under the names that people type.
+fn tools(server: &Server) -> PathBuf {
+    let folder = server.folder().join("tools");
+    fs::create_dir_all(&folder).unwrap();
+    let link = |program: &Path, name: &str| std::os::unix::fs::symlink(program, folder.join(name)).unwrap();
+    link(Path::new(env!("CARGO_BIN_EXE_leasehold")), "leasehold");
+    link(&server_binary().expect("the server's program"), "bao");
+    folder
+}
+
+fn lay_out(server: &Server) {
+    server.put_secret("secret/db", json!({"username": "app", "password": "canary-one"}));
+    server.engine("kv1", "kv", json!({"version": "1"}));
+    server.api("POST", "kv1/db", Some(json!({"password": "canary-v1"})));
+    server.policy("app", POLICY);
+}
+
+fn database(server: &Server) -> Postgres {
+    let postgres = Postgres::start();
+    server.database(&postgres, "app", "1m", "10m");
+    postgres
+}

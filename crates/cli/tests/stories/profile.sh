@@ -1,0 +1,16 @@
+# A profile names the same things once.
+cat >leasehold.toml <<'TOML'
+[profile.web]
+env = { DB_PASSWORD = "vault://secret/db#password" }
+env_from = ["vault://kv1/db"]
+files = { "db.json" = "vault://secret/db" }
+TOML
+exits 0 leasehold run --profile web -- sh -c 'echo "$DB_PASSWORD $PASSWORD $(cat "$LEASEHOLD_FILES/db.json")"'
+answers_just 'canary-one canary-v1 {"password":"canary-one","username":"app"}'
+
+# A flag adds to it.
+exits 0 leasehold run --profile web --env EXTRA=vault://secret/db#username -- sh -c 'echo "$DB_PASSWORD $EXTRA"'
+answers_just 'canary-one app'
+exits 125 leasehold run --profile wed -- true
+says 'web'
+nothing_left
