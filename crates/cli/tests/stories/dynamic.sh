@@ -5,7 +5,10 @@ exits 0 leasehold run --env PGUSER=vault://database/creds/app#username --env PGP
 answers 'v-token-le-app'
 [ "$(cat leases)" = 1 ] || die "$(cat leases) leases, not one"
 user=$(cat "$HOME/answered")
-[ "$(psql "$PGURL" -Atc "select count(*) from pg_roles where rolname = '$user'")" = 0 ] || die "the role lives on"
+gone() {
+    [ "$(psql "$PGURL" -Atc "select count(*) from pg_roles where rolname = '$user'")" = 0 ]
+}
+soon gone
 nothing_left
 
 # A single command that prints it would end its lease: that is said.

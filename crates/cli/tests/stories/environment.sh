@@ -1,5 +1,5 @@
 # The command has what was asked for and our environment, without the login.
-export KEPT=yes VAULT_TOKEN= BAO_TOKEN=
+export KEPT=yes
 exits 0 leasehold run --env P=vault://secret/db#password -- env
 answers 'KEPT=yes'
 answers 'P=canary-one'

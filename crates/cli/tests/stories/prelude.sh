@@ -47,8 +47,17 @@ nothing_left() {
 
 # Waits until a file is there, or has this text.
 wait_for() {
+    soon has "$@"
+}
+
+has() {
+    [ -e "$1" ] && { [ $# = 1 ] || grep -qF -- "$2" "$1"; }
+}
+
+# Asks again and again, for ten seconds at most, until a condition holds.
+soon() {
     tries=0
-    until [ -e "$1" ] && { [ $# = 1 ] || grep -qF -- "$2" "$1"; }; do
+    until "$@"; do
         tries=$((tries + 1))
         [ $tries -lt 200 ] || die "never came: $*"
         sleep 0.05
