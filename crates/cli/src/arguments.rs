@@ -14,7 +14,13 @@ use self::server::ServerArguments;
 
 /// Runs commands with secrets from HashiCorp Vault or OpenBao, keeps the secrets alive, and leaves nothing behind.
 #[derive(Debug, Parser)]
-#[command(name = "leasehold", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "leasehold",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "Examples:
   leasehold run --env DB_PASSWORD=vault://secret/db#password -- ./server
   leasehold get vault://secret/db#password | psql-password-from-stdin

@@ -15,13 +15,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use leasehold::client::VaultClient;
-use leasehold::core::name::Fault;
+use leasehold::core::name::Reference;
 use leasehold::core::{Failure, Kind, Policy};
 use leasehold::driver::Owed;
 use leasehold::session::{Session, SessionSettings};
 
 use crate::arguments::Connection;
 use crate::config::environment::Environment;
+use crate::config::profile;
 use crate::config::settings::Settings;
 use crate::exit::Exit;
 use crate::ui::Ui;
@@ -94,9 +95,9 @@ fn tell_owed(ui: Ui, owed: &[Owed]) {
     }
 }
 
-/// A name from the command line that cannot be parsed, with a caret under the place.
-fn fault(text: &str, fault: &Fault) -> Failure {
-    Failure::new(Kind::Invalid, format!("a bad reference:\n{}", fault.picture(text)))
+/// A reference from the command line. What does not look like one may be a secret, and is not shown.
+fn reference(text: &str) -> Result<Reference, Failure> {
+    profile::reference(text).map_err(|trouble| trouble.into_failure(text))
 }
 
 /// A JSON value as text for a person or a program.

@@ -3,7 +3,7 @@
 //! What was asked for goes to standard output, everything else to standard error. Colour is used on a terminal only,
 //! and not with NO_COLOR. A secret is written by [`secret`] alone.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one file that prints")]
+#![expect(clippy::print_stderr, reason = "this is the one file that prints")]
 
 use std::io::{self, IsTerminal, Write};
 
@@ -33,14 +33,17 @@ impl Ui {
     }
 
     fn subscribe(self, level: LevelFilter) {
-        let layer = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+        let layer =
+            tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
         // Set up once; a second time would be a test's.
         let _ = match self.format {
             LogFormat::Text => {
                 let layer = layer.without_time().with_ansi(self.has_colour).event_format(Plain(self));
                 tracing::subscriber::set_global_default(layer.finish())
             }
-            LogFormat::Json => tracing::subscriber::set_global_default(layer.json().flatten_event(true).finish()),
+            LogFormat::Json => {
+                tracing::subscriber::set_global_default(layer.json().flatten_event(true).finish())
+            }
         };
     }
 

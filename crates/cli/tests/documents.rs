@@ -3,7 +3,11 @@
 //! In a block of `console`, `$ ` begins a command and `> ` goes on with it; `# exits N` after a command says that it
 //! fails so. Every other line is shown by one of the block's commands, where `..` stands for anything. All blocks of
 //! one document are typed into one shell.
-#![allow(clippy::disallowed_methods, reason = "tests start programs and read the environment")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start programs and read the environment, and a failure is a failed test"
+)]
 
 use std::collections::BTreeSet;
 use std::env;
@@ -236,6 +240,24 @@ fn every_link_leads_to_a_file() {
         lost.map(|link| format!("{}: {link}", document.name()))
     });
     assert_eq!(lost.collect::<Vec<_>>(), [] as [String; 0]);
+}
+
+#[test]
+fn every_test_that_keeps_an_invariant_exists() {
+    let architecture = fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap();
+    let section = architecture.split("\n## ").find(|section| section.starts_with("Invariants")).unwrap();
+    let is_test = |word: &str| word.contains('_') && word.chars().all(|c| c == '_' || c.is_ascii_lowercase());
+    let (mut file, mut tests) = (String::new(), 0);
+    for word in section.split('`').skip(1).step_by(2) {
+        if word.ends_with(".rs") {
+            file =
+                fs::read_to_string(workspace().join(word)).unwrap_or_else(|error| panic!("{word}: {error}"));
+        } else if is_test(word) {
+            assert!(file.contains(&format!("fn {word}()")), "`{word}` is not in the file named before it");
+            tests += 1;
+        }
+    }
+    assert!(tests > 20, "only {tests} tests were found");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "ACTION", help_heading = "Life")]
     pub(crate) on_change: Option<OnChange>,
     /// How often static secrets are read again.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Life")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_interval, help_heading = "Life")]
     pub(crate) refresh_interval: Option<Duration>,
     /// The signal that asks the command to stop.
     #[arg(long, value_name = "SIG", help_heading = "Life")]

@@ -12,7 +12,11 @@ use crate::exit::Exit;
 use crate::ui::{self, Ui};
 
 /// Shows what is left, and with `--revoke` gives it back first.
-pub(crate) fn journal(arguments: &JournalArguments, environment: &Environment, ui: Ui) -> Result<Exit, Failure> {
+pub(crate) fn journal(
+    arguments: &JournalArguments,
+    environment: &Environment,
+    ui: Ui,
+) -> Result<Exit, Failure> {
     let settings = settings(&arguments.connection, environment)?;
     if arguments.revoke {
         // A session gives back what was left as soon as it is logged in, and waits for that at its end.
@@ -45,13 +49,22 @@ fn as_json(left: &[Leftover]) -> String {
 }
 
 fn as_table(left: &[Leftover]) -> String {
-    let rows: Vec<_> = left.iter().flat_map(|leftover| {
-        leftover.held.iter().map(|entry| {
-            let (kind, name) = kind(&entry.what);
-            let ends = entry.ends.map_or_else(|| "never".into(), wall_text);
-            vec![kind.to_owned(), name.to_owned(), ends, leftover.header.address.clone(), leftover.header.pid.to_string()]
+    let rows: Vec<_> = left
+        .iter()
+        .flat_map(|leftover| {
+            leftover.held.iter().map(|entry| {
+                let (kind, name) = kind(&entry.what);
+                let ends = entry.ends.map_or_else(|| "never".into(), wall_text);
+                vec![
+                    kind.to_owned(),
+                    name.to_owned(),
+                    ends,
+                    leftover.header.address.clone(),
+                    leftover.header.pid.to_string(),
+                ]
+            })
         })
-    }).collect();
+        .collect();
     match rows.is_empty() {
         true => "nothing is left".into(),
         false => ui::table(&["kind", "accessor or lease", "ends", "server", "process"], &rows),

@@ -20,8 +20,8 @@ use self::supervise::Supervisor;
 use crate::arguments::run::RunArguments;
 use crate::command::{CLOSING, block_on, guarded, session, settings, tell_owed};
 use crate::config::environment::Environment;
-use crate::config::settings::Settings;
 use crate::config::settings::OnChange;
+use crate::config::settings::Settings;
 use crate::exit::{self, Exit};
 use crate::ui::Ui;
 

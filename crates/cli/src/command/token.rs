@@ -11,7 +11,9 @@ use leasehold::vault::token::{Create, Lookup, Record, Renew, Revoke, Subject};
 use serde_json::json;
 
 use super::{block_on, client, in_session, pretty, settings};
-use crate::arguments::{TokenArguments, TokenCreateArguments, TokenRenewArguments, TokenSubjectArguments, TokenVerb};
+use crate::arguments::{
+    TokenArguments, TokenCreateArguments, TokenRenewArguments, TokenSubjectArguments, TokenVerb,
+};
 use crate::config::environment::Environment;
 use crate::exit::Exit;
 use crate::ui::{self, Ui};
@@ -45,7 +47,9 @@ fn renew(arguments: &TokenRenewArguments, environment: &Environment, ui: Ui) -> 
         }
         let seconds = renewal.lease_duration.as_secs();
         ui::answer(&match arguments.subject.json {
-            true => pretty(&json!({"ttl": seconds, "renewable": renewal.renewable, "warnings": renewal.warnings})),
+            true => {
+                pretty(&json!({"ttl": seconds, "renewable": renewal.renewable, "warnings": renewal.warnings}))
+            }
             false => format!("renewed for {seconds} s"),
         });
         Ok(Exit::OK)
@@ -71,8 +75,11 @@ fn with_subject(
 fn create(arguments: &TokenCreateArguments, environment: &Environment, ui: Ui) -> Result<Exit, Failure> {
     let settings = settings(&arguments.connection, environment)?;
     if matches!(settings.identity()?, Identity::Login(_)) && !arguments.orphan {
-        return Err(Failure::new(Kind::Invalid, "a token made by a login ends with the login, at the end of this command")
-            .hint("bring a token in VAULT_TOKEN, or say --orphan if the policies allow that"));
+        return Err(Failure::new(
+            Kind::Invalid,
+            "a token made by a login ends with the login, at the end of this command",
+        )
+        .hint("bring a token in VAULT_TOKEN, or say --orphan if the policies allow that"));
     }
     let create = Create {
         role: arguments.token_role.clone(),

@@ -15,19 +15,26 @@ use crate::exit::Exit;
 use crate::ui::{self, Ui};
 
 /// Verifies a role, and prints what was done step by step.
-pub(crate) fn verify(arguments: &VerifyArguments, environment: &Environment, ui: Ui) -> Result<Exit, Failure> {
+pub(crate) fn verify(
+    arguments: &VerifyArguments,
+    environment: &Environment,
+    ui: Ui,
+) -> Result<Exit, Failure> {
     let settings = settings(&connection(arguments), environment)?;
     let Identity::Login(method) = settings.identity()? else {
         return Err(Failure::new(Kind::Invalid, "a token cannot be verified as a role: there is no login")
             .hint("configure one, such as VAULT_ROLE_ID and VAULT_SECRET_ID, or --auth kubernetes"));
     };
-    let path = Path::parse(&arguments.path)
-        .map_err(|fault| Failure::new(Kind::Invalid, format!("a bad path:\n{}", fault.picture(&arguments.path))))?;
+    let path = Path::parse(&arguments.path).map_err(|fault| {
+        Failure::new(Kind::Invalid, format!("a bad path:\n{}", fault.picture(&arguments.path)))
+    })?;
     let secret = VaultReference { path, version: None, namespace: None };
     let client = client(&settings)?;
     let namespace = settings.namespace.as_ref().map(ToString::to_string);
-    let journal = Journal::create(&settings.state_dir.join("journal"), &client.address(), namespace.as_deref())?;
-    let steps = block_on(async { Ok(verify_role(&client, &method, &journal, &arguments.role, &secret).await) })?;
+    let journal =
+        Journal::create(&settings.state_dir.join("journal"), &client.address(), namespace.as_deref())?;
+    let steps =
+        block_on(async { Ok(verify_role(&client, &method, &journal, &arguments.role, &secret).await) })?;
     ui::answer(&if arguments.json { as_json(&steps) } else { as_table(&steps) });
     let failed = steps.iter().find_map(|step| step.result.as_ref().err());
     Ok(failed.map_or(Exit::OK, |failure| {
@@ -47,7 +54,9 @@ fn as_json(steps: &[Step]) -> String {
     let steps = steps.iter().map(|step| {
         let milliseconds = step.took.as_millis();
         match &step.result {
-            Ok(detail) => json!({"step": step.name, "ok": true, "detail": detail, "milliseconds": milliseconds}),
+            Ok(detail) => {
+                json!({"step": step.name, "ok": true, "detail": detail, "milliseconds": milliseconds})
+            }
             Err(failure) => json!({
                 "step": step.name, "ok": false, "kind": failure.kind().token(), "error": failure.message(),
                 "hint": failure.advice(), "milliseconds": milliseconds,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use leasehold::core::{Failure, Kind};
+
 /// One fault: its place (`leasehold.toml:3:1`, `VAULT_ADDR` or `--address`), a sentence, and, where that tells
 /// no secret, the text with a caret under the spot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +22,7 @@ impl ConfigFault {
 
     /// The same fault with the text that it is in, and a caret under a byte of it.
     pub(super) fn with_picture(mut self, text: &str, at: usize) -> Self {
-        let column = text.get(..at).unwrap_or(text).chars().count();
-        self.picture = Some(format!("  {text}\n  {}^", " ".repeat(column)));
+        self.picture = Some(picture(text, at));
         self
     }
 
@@ -83,6 +84,19 @@ impl Trouble {
         self.hint = Some(hint);
         self
     }
+
+    /// The trouble with an argument as a failure, with a caret under the place where the text may be shown.
+    pub(crate) fn into_failure(self, text: &str) -> Failure {
+        let picture = self.at.map(|at| format!("\n{}", picture(text, at))).unwrap_or_default();
+        let failure = Failure::new(Kind::Invalid, format!("a bad reference: {}{picture}", self.message));
+        self.hint.into_iter().fold(failure, Failure::hint)
+    }
+}
+
+/// A text with a caret under a byte of it.
+fn picture(text: &str, at: usize) -> String {
+    let column = text.get(..at).unwrap_or(text).chars().count();
+    format!("  {text}\n  {}^", " ".repeat(column))
 }
 
 impl From<leasehold::core::name::Fault> for Trouble {

@@ -42,7 +42,7 @@ nothing_left() {
     left=$(admin list -format=json auth/token/accessors | grep -c '"' || true)
     [ "$left" = 1 ] || die "$left tokens live, not only the administrator's"
     [ -z "$(ls -A "$HOME/.local/state/leasehold/journal" 2>/dev/null)" ] || die "something is in the journal"
-    [ -z "$(ls -A "$HOME/leasehold" 2>/dev/null)" ] || die "files are left"
+    [ -z "$(ls -A "$HOME/leasehold-$(id -u)" 2>/dev/null)" ] || die "files are left"
 }
 
 # Waits until a file is there, or has this text.

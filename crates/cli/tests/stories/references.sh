@@ -23,7 +23,11 @@ answers_just 'from-env from-a-file'
 
 # A bad reference is shown with a caret under the place.
 exits 125 leasehold run --env P='vault://secret/db?verzion=3#password' -- true
-says '  vault://secret/db?verzion=3#password
-'
-says '                    ^ the parameters are `version` and `namespace`'
+says 'the parameters are `version` and `namespace`'
+says '  vault://secret/db?verzion=3#password'
+says '                    ^'
+
+# What is no reference may be the secret itself: it is not shown.
+exits 125 leasehold run --env P=canary-literal -- true
+! grep -q canary-literal "$HOME/said" || die 'it was shown'
 nothing_left

@@ -9,7 +9,6 @@ use leasehold::credential::Credential;
 use leasehold::identity::Source;
 
 use crate::arguments::run::RunArguments;
-use crate::command::fault;
 use crate::config::environment::Environment;
 use crate::config::settings::Profile;
 
@@ -43,7 +42,7 @@ impl Bindings {
         let files = pairs("--file", "PATH", &arguments.files)?;
         bindings.files.extend(files.into_iter().map(|(path, reference)| (PathBuf::from(path), reference)));
         for text in &arguments.env_from {
-            bindings.env_from.push(parse(text)?);
+            bindings.env_from.push(crate::command::reference(text)?);
         }
         Ok(bindings)
     }
@@ -82,7 +81,9 @@ impl Bindings {
         let of = |reference: &Reference| places.get(reference.place()).unwrap_or(&none);
         let mut env = BTreeMap::new();
         for reference in &self.env_from {
-            for (name, value) in of(reference).iter().filter(|(name, _)| reference.field().is_none_or(|field| field == *name)) {
+            for (name, value) in
+                of(reference).iter().filter(|(name, _)| reference.field().is_none_or(|field| field == *name))
+            {
                 insert_variable(&mut env, name, value, reference)?;
             }
         }
@@ -91,7 +92,8 @@ impl Bindings {
                 return Err(clash(name));
             }
         }
-        let files = self.files.iter().map(|(path, reference)| Ok((path.clone(), text(reference, of(reference))?)));
+        let files =
+            self.files.iter().map(|(path, reference)| Ok((path.clone(), text(reference, of(reference))?)));
         Ok(Values { env, files: files.collect::<Result<_, Failure>>()? })
     }
 }
@@ -196,15 +198,11 @@ fn pairs(flag: &str, left: &str, texts: &[String]) -> Result<BTreeMap<String, Re
             return Err(Failure::new(Kind::Invalid, format!("`{flag} {text}` is not {left}=REF"))
                 .hint(format!("such as {flag} {left}=vault://secret/db#password")));
         };
-        if pairs.insert(name.to_owned(), parse(reference)?).is_some() {
+        if pairs.insert(name.to_owned(), crate::command::reference(reference)?).is_some() {
             return Err(Failure::new(Kind::Invalid, format!("`{flag} {name}=` is given twice")));
         }
     }
     Ok(pairs)
-}
-
-fn parse(text: &str) -> Result<Reference, Failure> {
-    Reference::parse(text).map_err(|why| fault(text, &why))
 }
 
 #[cfg(test)]
@@ -213,22 +211,32 @@ mod tests {
 
     #[test]
     fn fields_become_variables() {
-        for (field, name) in [("password", "PASSWORD"), ("api-key.v2", "API_KEY_V2"), ("2nd", "_2ND"), ("ä", "_")] {
+        for (field, name) in
+            [("password", "PASSWORD"), ("api-key.v2", "API_KEY_V2"), ("2nd", "_2ND"), ("ä", "_")]
+        {
             assert_eq!(variable_name(field), name);
         }
     }
 
     #[test]
     fn a_field_that_is_missing_is_answered_with_those_there_are() {
-        let fields = Fields::from_iter([("password", Secret::new("canary")), ("username", Secret::new("canary"))]);
+        let fields =
+            Fields::from_iter([("password", Secret::new("canary")), ("username", Secret::new("canary"))]);
         let check = |text: &str, expect: Result<(), &str>| {
             let failure = one(&Reference::parse(text).unwrap(), &fields).map(drop);
-            let told = failure.map_err(|failure| format!("{failure}; {}", failure.advice().unwrap_or_default()));
-            assert_eq!(told.as_ref().map(|()| ()).map_err(String::as_str), expect);
+            let told =
+                failure.map_err(|failure| format!("{failure}; {}", failure.advice().unwrap_or_default()));
+            assert_eq!(told, expect.map_err(ToOwned::to_owned));
         };
         check("vault://secret/db#password", Ok(()));
-        check("vault://secret/db#pasword", Err("vault://secret/db has no field `pasword`; its fields are: password, username"));
-        check("vault://secret/db", Err("vault://secret/db does not say which field; add #FIELD; its fields are: password, username"));
+        check(
+            "vault://secret/db#pasword",
+            Err("vault://secret/db has no field `pasword`; its fields are: password, username"),
+        );
+        check(
+            "vault://secret/db",
+            Err("vault://secret/db does not say which field; add #FIELD; its fields are: password, username"),
+        );
     }
 
     #[test]

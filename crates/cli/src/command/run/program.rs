@@ -26,8 +26,11 @@ pub(super) fn find(name: &OsStr, environment: &Environment) -> Result<PathBuf, F
     match places.iter().find(|place| place.exists()) {
         Some(place) => Err(Failure::new(Kind::Denied, format!("{NOT_EXECUTABLE}: {}", place.display()))
             .hint("make it so with chmod +x")),
-        None => Err(Failure::new(Kind::NotFound, format!("{NOT_FOUND}: {shown}"))
-            .hint(if is_path { "check the path" } else { "is it in a folder of PATH?" })),
+        None => Err(Failure::new(Kind::NotFound, format!("{NOT_FOUND}: {shown}")).hint(if is_path {
+            "check the path"
+        } else {
+            "is it in a folder of PATH?"
+        })),
     }
 }
 
