@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::errand::ErrandId;
 use crate::failure::Failure;
-use crate::grant::Grant;
+use crate::grant::{Grant, Holding};
 use crate::moment::Moment;
 use crate::policy::Jitter;
 use crate::schedule;
@@ -24,11 +24,17 @@ pub(crate) struct Debt {
     pub(crate) asker: Option<Arc<Grant>>,
     /// The debts that are settled with this one: a token takes all below it along.
     pub(crate) below: Vec<DebtId>,
-    /// Whether it waits for one above it.
-    pub(crate) is_under: bool,
+    /// The one that it waits for.
+    pub(crate) above: Option<DebtId>,
     /// Children that were obtained with this generation of the slot have to move first.
     pub(crate) generation: u32,
+    /// The slot and generation of the token that it was obtained with.
+    pub(crate) ground: Option<(SlotId, u32)>,
+    /// It is in another namespace than that token. So it does not end with it, and is revoked before it.
+    pub(crate) is_foreign: bool,
     pub(crate) due: Moment,
+    /// The turn that the pace has given to its revocation.
+    pub(crate) turn: Option<Moment>,
     pub(crate) expiry: Moment,
     pub(crate) flight: Option<(ErrandId, Moment)>,
     pub(crate) attempts: u16,
@@ -38,15 +44,29 @@ pub(crate) struct Debt {
 }
 
 impl Debt {
+    /// The generation of a token that others may live on.
+    pub(crate) fn token(&self) -> Option<(SlotId, u32)> {
+        let is_token = matches!(self.grant.lease.holding, Holding::Token { .. });
+        (is_token && self.generation > 0).then_some((self.slot, self.generation))
+    }
+
+    /// Whether it keeps the token that it was obtained with from being revoked.
+    pub(crate) fn holds_up(&self, token: (SlotId, u32)) -> bool {
+        self.is_foreign && self.ground == Some(token) && self.refusal.is_none()
+    }
+
     pub(crate) fn new(grant: Arc<Grant>, slot: SlotId, due: Moment, expiry: Moment) -> Self {
         Self {
             grant,
             slot,
             asker: None,
             below: Vec::new(),
-            is_under: false,
+            above: None,
             generation: 0,
+            ground: None,
+            is_foreign: false,
             due,
+            turn: None,
             expiry,
             flight: None,
             attempts: 0,
@@ -59,7 +79,7 @@ impl Debt {
     pub(crate) fn next(&self) -> Moment {
         match self.flight {
             Some((_, deadline)) => deadline,
-            None if self.is_under || self.refusal.is_some() => self.expiry,
+            None if self.above.is_some() || self.refusal.is_some() => self.expiry,
             None => self.due.min(self.expiry),
         }
     }

@@ -73,7 +73,7 @@ pub enum Event {
         /// How many failed in a row.
         attempt: u16,
     },
-    /// The policy's threshold is longer than the lease; half of the lease is used. Said once per slot.
+    /// The policy's threshold is longer than half of the lease; that half is used. Said once per slot.
     Clamped {
         /// The slot.
         slot: SlotId,

@@ -130,6 +130,12 @@ impl Failure {
         self
     }
 
+    /// The same failure as one of another kind, for where the circumstances tell more than the answer.
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// The same failure with a hint: what a person can do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());

@@ -78,6 +78,19 @@ pub enum Holding {
     Nothing,
 }
 
+impl Holding {
+    /// The namespace that it is in, by the id that the server puts after its names; none for the root namespace.
+    /// What is in another namespace than its token does not end with that.
+    pub fn realm(&self) -> Option<&str> {
+        let name = match self {
+            Self::Token { accessor } => accessor.as_deref()?,
+            Self::Lease { id } => id.rsplit('/').next()?,
+            Self::Nothing => return None,
+        };
+        name.rsplit_once('.').map(|(_, realm)| realm)
+    }
+}
+
 /// The terms of a grant, as the server stated them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {

@@ -61,6 +61,8 @@ pub struct Ledger {
     now: Moment,
     slots: BTreeMap<SlotId, Box<Slot>>,
     debts: BTreeMap<DebtId, Debt>,
+    /// The debts of replaced tokens, by slot and generation.
+    grounds: BTreeMap<(SlotId, u32), DebtId>,
     paces: BTreeMap<SlotId, Pace>,
     flights: BTreeMap<ErrandId, Key>,
     timers: BTreeSet<(Moment, Key)>,
@@ -285,11 +287,13 @@ impl Ledger {
         }
     }
 
-    /// Starts an errand that nobody asked for, when the pace of the identity allows it.
+    /// Starts an errand when the pace of the identity allows it. One that somebody waits for was counted when it was
+    /// asked for.
     fn start_in_turn(&mut self, id: SlotId, step: Step) {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        if slot.turn.take().is_none_or(|turn| turn > now) {
+        let is_awaited = slot.generation == 0 && slot.trouble.failure.is_none();
+        if !is_awaited && slot.turn.take().is_none_or(|turn| turn > now) {
             let purpose = if slot.is_suspected { Step::Obtain.purpose() } else { step.purpose() };
             let turn = self.paces.entry(slot.root).or_default().reserve(now, purpose);
             if turn > now {
@@ -307,7 +311,8 @@ impl Ledger {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let Some(task) = task(slot, step) else { return };
         let deadline = self.now + Errand::PATIENCE;
-        slot.flight = Some(Flight { errand, step, started: self.now, deadline });
+        let flight = Flight { errand, step, started: self.now, deadline, asker: asker.clone() };
+        slot.flight = Some(flight);
         self.flights.insert(errand, Key::Slot(id));
         self.outputs.push_back(Output::Do(Errand { id: errand, slot: id, task, asker }));
         self.arm(id);

@@ -67,12 +67,14 @@ pub(crate) struct Held {
 }
 
 /// An errand under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Flight {
     pub(crate) errand: ErrandId,
     pub(crate) step: Step,
     pub(crate) started: Moment,
     pub(crate) deadline: Moment,
+    /// The token it is done with, by whose right what it obtains is given back if nobody wants it any more.
+    pub(crate) asker: Option<Arc<Grant>>,
 }
 
 /// What went wrong since the last success. It never touches what is held.

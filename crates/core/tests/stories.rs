@@ -79,6 +79,38 @@ fn a_lease_follows_its_token_when_that_is_replaced() {
 }
 
 #[test]
+fn what_was_replaced_lives_on_beside_its_successor_even_when_all_tokens_above_it_are_replaced() {
+    let login = Terms { max_ttl: Some(seconds(HOUR)), ..terms(HOUR) };
+    let mut world = World { login, lease: terms(600), ..World::default() };
+    world.login();
+    world.ask(1, Scope::Child, Some(0), Policy::default());
+    let slots: Vec<_> = (2..32)
+        .map(|slot| world.ask(slot, world::secret("database/creds/app"), Some(1), Policy::default()))
+        .collect();
+    world.pass(seconds(1));
+    let mut checked = 0;
+    for _ in 0..3 * HOUR {
+        world.pass(seconds(1));
+        for slot in &slots {
+            assert!(world.is_alive(&world.served(*slot).expect("always a lease")), "at {:?}", world.now);
+        }
+        let due =
+            |(at, _): &&(leasehold_core::Moment, String)| (20..21).contains(&(world.now - *at).as_secs());
+        for (_, old) in world.replaced.iter().filter(due) {
+            checked += 1;
+            assert!(world.is_alive(old), "{old} was cut off");
+        }
+    }
+    assert!(checked >= 90, "{checked}");
+    world.pass(seconds(300));
+    let revocations = world.count("revoke");
+    assert!(revocations <= world.count("login"), "one call takes a whole tree along: {revocations}");
+    world.tell(Input::Stop);
+    world.pass(seconds(5));
+    assert!(world.alive().is_empty(), "{:?}", world.alive());
+}
+
+#[test]
 fn what_is_not_renewable_is_never_renewed() {
     let login = Terms { renewable: false, ..terms(600) };
     let mut world = World { login, ..World::default() };
@@ -261,6 +293,56 @@ fn stop_gives_everything_back_with_one_call() {
 }
 
 #[test]
+fn a_lease_in_another_namespace_does_not_end_with_its_token_and_is_revoked_before_it() {
+    let mut world = World { realm: ".X8LMRm", ..World::default() };
+    world.login();
+    world.dynamic(1);
+    world.dynamic(2);
+    world.pass(seconds(10));
+    world.tell(Input::Stop);
+    world.pass(seconds(1));
+    assert!(world.alive().is_empty(), "{:?}", world.alive());
+    assert!(world.ledger.is_settled());
+    assert_eq!(world.count("revoke"), 3);
+
+    // Where that is refused, it is owed, and the token is revoked all the same.
+    let mut world = World { realm: ".X8LMRm", ..World::default() };
+    world.login();
+    world.dynamic(1);
+    world.pass(seconds(10));
+    world.rule = Some(|task| match task {
+        leasehold_core::errand::Task::Revoke(grant) if grant.token().is_none() => {
+            Some(Failure::new(Kind::Denied, "no"))
+        }
+        _ => None,
+    });
+    world.tell(Input::Stop);
+    world.pass(seconds(1));
+    assert_eq!(world.alive().len(), 1);
+    assert_eq!(world.ledger.owed().count(), 1);
+}
+
+#[test]
+fn a_lease_that_may_not_be_revoked_by_itself_is_settled_when_its_token_is() {
+    let lease = Terms { max_ttl: Some(seconds(200)), ..terms(100) };
+    let mut world = World { lease, ..World::default() };
+    world.login();
+    world.dynamic(1);
+    world.rule = Some(|task| match task {
+        leasehold_core::errand::Task::Revoke(grant) if grant.token().is_none() => {
+            Some(Failure::new(Kind::Denied, "no sys/leases/revoke"))
+        }
+        _ => None,
+    });
+    world.pass(seconds(195));
+    assert_eq!(world.ledger.owed().count(), 1, "the lease that was replaced");
+    world.tell(Input::Stop);
+    world.pass(seconds(1));
+    assert_eq!(world.ledger.owed().count(), 0);
+    assert!(world.alive().is_empty());
+}
+
+#[test]
 fn what_comes_after_stop_is_given_back_too() {
     let mut world = World { latency: seconds(3), ..World::default() };
     world.login();
@@ -270,6 +352,20 @@ fn what_comes_after_stop_is_given_back_too() {
     assert_eq!(world.count("revoke"), 1);
     assert!(world.alive().is_empty());
     assert!(world.ledger.is_settled());
+}
+
+#[test]
+fn a_lease_that_comes_after_stop_is_given_back_by_the_token_it_was_asked_with() {
+    let mut world = World { login: Terms { ours: false, ..terms(HOUR) }, ..World::default() };
+    let token = world.login();
+    world.pass(seconds(1));
+    let token = world.served(token).unwrap();
+    world.latency = seconds(3);
+    world.dynamic(1);
+    world.tell(Input::Stop);
+    world.pass(seconds(10));
+    assert_eq!(world.alive(), [token.as_str()]);
+    assert_eq!((world.ledger.owed().count(), world.ledger.is_settled()), (0, true));
 }
 
 #[test]

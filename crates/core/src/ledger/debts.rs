@@ -1,6 +1,7 @@
 //! Giving back: what is no longer wanted is revoked, in the right order and until it is done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Key, Ledger, Output};
 use crate::debt::{Debt, DebtId};
@@ -12,6 +13,13 @@ use crate::moment::Moment;
 use crate::pace::Purpose;
 use crate::scope::SlotId;
 use crate::slot::Held;
+
+/// The token that a slot was asked for with, while both are given back.
+struct Above {
+    debt: Option<DebtId>,
+    generation: u32,
+    grant: Arc<Grant>,
+}
 
 impl Ledger {
     /// What is still to be given back: for which slot, what, and why it was not possible so far.
@@ -33,7 +41,7 @@ impl Ledger {
     }
 
     /// Releases a slot and all below it. What lives on a token that is revoked needs no revocation of its own.
-    fn release(&mut self, id: SlotId, under: Option<(DebtId, u32)>) {
+    fn release(&mut self, id: SlotId, above: Option<&Above>) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.is_released = true;
         // What leaves nothing behind need not be waited for.
@@ -42,59 +50,95 @@ impl Ledger {
         }
         let (generation, children) = (slot.generation, slot.children.clone());
         let held = slot.held.take();
-        let mut debt = None;
-        if let Some(held) = held {
+        if let Some(held) = &held {
             self.outputs.push_back(Output::Withdraw { slot: id, end: End::Released });
             self.note(Event::Ended { slot: id, end: End::Released });
-            debt = self.owe(id, &held, generation, self.now);
-            let above = under.filter(|(_, ground)| *ground == held.ground).map(|(above, _)| above);
-            if let (Some(debt), Some(above)) = (debt, above) {
-                self.subject(debt, above);
+            let asker = above.map(|above| Arc::clone(&above.grant)).or_else(|| self.asker_grant(id));
+            let debt = self.owe(id, held, generation, self.now, asker);
+            let ground = above.filter(|above| above.generation == held.ground).and_then(|above| above.debt);
+            if let (Some(debt), Some(ground)) = (debt, ground) {
+                self.subject(debt, ground);
             }
+            let own = Above { debt, generation, grant: Arc::clone(&held.grant) };
+            children.into_iter().for_each(|child| self.release(child, Some(&own)));
+        } else {
+            children.into_iter().for_each(|child| self.release(child, None));
         }
-        let below = debt.map(|debt| (debt, generation));
-        children.into_iter().for_each(|child| self.release(child, below));
         self.arm(id);
     }
 
-    /// Plans the end of a value that was replaced: it lives on beside its successor for a while.
+    /// Plans the end of a value that was replaced: it lives on beside its successor for a while. If the token it was
+    /// obtained with was replaced too, it goes along with that, which needs no revocation of its own.
     pub(super) fn retire(&mut self, id: SlotId, old: &Held, generation: u32) {
-        let overlap = self.slots.get(&id).map(|slot| slot.policy.overlap).unwrap_or_default();
-        let overlap = if self.is_stopping { std::time::Duration::ZERO } else { overlap };
-        self.owe(id, old, generation, self.now + overlap);
+        let Some(slot) = self.slots.get(&id) else { return };
+        let overlap = if self.is_stopping { Duration::ZERO } else { slot.policy.overlap };
+        let (due, is_token) = (self.now + overlap, slot.scope.is_token());
+        let above = slot.asker.and_then(|asker| self.grounds.get(&(asker, old.ground)).copied());
+        let asker = self.asker_grant(id);
+        let Some(debt) = self.owe(id, old, generation, due, asker) else { return };
+        if is_token {
+            self.grounds.insert((id, generation), debt);
+        }
+        if let Some(above) = above {
+            self.subject(debt, above);
+            self.defer(above, due);
+        }
+    }
+
+    /// Lets a token that is to be revoked live long enough for what goes along with it.
+    fn defer(&mut self, id: DebtId, due: Moment) {
+        let mut at = Some(id);
+        while let Some((id, debt)) = at.and_then(|id| Some((id, self.debts.get_mut(&id)?))) {
+            debt.due = debt.due.max(due);
+            at = debt.above;
+            self.arm_debt(id);
+        }
     }
 
     /// Gives something back that came when nobody waited for it any more.
-    pub(super) fn give_back(&mut self, id: SlotId, grant: Grant) {
+    pub(super) fn give_back(&mut self, id: SlotId, grant: Grant, asker: Option<Arc<Grant>>) {
         let expiry = grant.lease.ttl.map_or(Moment::NEVER, |ttl| self.now + ttl);
-        let debt = Debt::new(Arc::new(grant), id, self.now, expiry);
-        self.file(debt);
+        self.file(Debt::new(Arc::new(grant), id, self.now, expiry), asker);
     }
 
-    /// Plans to give back what a slot held in this generation.
-    fn owe(&mut self, id: SlotId, held: &Held, generation: u32, due: Moment) -> Option<DebtId> {
+    /// Plans to give back what a slot held in this generation, by the right of this token.
+    fn owe(
+        &mut self,
+        id: SlotId,
+        held: &Held,
+        generation: u32,
+        due: Moment,
+        asker: Option<Arc<Grant>>,
+    ) -> Option<DebtId> {
         let debt = Debt::new(Arc::clone(&held.grant), id, due, held.at.expiry);
-        self.file(Debt { generation, ..debt })
+        let above = self.slots.get(&id).and_then(|slot| slot.asker);
+        let ground = above.map(|above| (above, held.ground));
+        self.file(Debt { generation, ground, ..debt }, asker)
     }
 
-    fn file(&mut self, mut debt: Debt) -> Option<DebtId> {
+    fn file(&mut self, mut debt: Debt, asker: Option<Arc<Grant>>) -> Option<DebtId> {
         if !debt.grant.lease.is_owed() {
             return None;
         }
-        debt.asker = self.asker_grant(debt.slot);
+        let realm = |grant: &Arc<Grant>| grant.lease.holding.realm() != debt.grant.lease.holding.realm();
+        debt.is_foreign = asker.as_ref().is_some_and(realm);
+        debt.asker = asker;
         let id = DebtId(self.number());
         self.debts.insert(id, debt);
         self.arm_debt(id);
         Some(id)
     }
 
-    /// Lets a debt wait for the one above it, whose settlement settles both.
+    /// Lets a debt wait for the one above it, whose settlement settles both. What is in another namespace does not.
     fn subject(&mut self, id: DebtId, above: DebtId) {
+        if self.debts.get(&id).is_none_or(|debt| debt.is_foreign) {
+            return;
+        }
         if let Some(debt) = self.debts.get_mut(&above) {
             debt.below.push(id);
         }
         if let Some(debt) = self.debts.get_mut(&id) {
-            debt.is_under = true;
+            debt.above = Some(above);
         }
         self.arm_debt(id);
     }
@@ -133,18 +177,17 @@ impl Ledger {
 
     fn revoke(&mut self, id: DebtId) {
         let now = self.now;
-        let Some((slot, generation)) = self.debts.get(&id).map(|debt| (debt.slot, debt.generation)) else {
-            return;
-        };
-        let turn = self.turn(slot);
-        let is_used = !self.is_stopping && self.is_ground_of_children(slot, generation);
+        let Some(slot) = self.debts.get(&id).map(|debt| debt.slot) else { return };
+        let is_used = self.is_held_up(id) || !self.is_stopping && self.is_used(id);
+        let reserved = self.debts.get_mut(&id).and_then(|debt| debt.turn.take());
+        let turn = if is_used { now } else { reserved.unwrap_or_else(|| self.turn(slot)) };
         let Some(debt) = self.debts.get_mut(&id) else { return };
         if is_used {
             debt.postpone(now);
             return self.arm_debt(id);
         }
-        if turn > now {
-            debt.due = turn;
+        if turn > now && !self.is_stopping {
+            (debt.due, debt.turn) = (turn, Some(turn));
             return self.arm_debt(id);
         }
         let (task, asker) = (Task::Revoke(Arc::clone(&debt.grant)), debt.asker.clone());
@@ -167,12 +210,27 @@ impl Ledger {
         }
     }
 
-    /// Whether a child still lives on this generation of a token.
-    fn is_ground_of_children(&self, id: SlotId, generation: u32) -> bool {
-        self.children(id)
-            .into_iter()
-            .filter_map(|child| self.slots.get(&child)?.held.as_ref())
-            .any(|held| held.ground == generation && held.ceiling.is_some() && !held.grant.lease.is_static())
+    /// Whether something in another namespace has to be revoked first, with this token.
+    fn is_held_up(&self, id: DebtId) -> bool {
+        let token = self.debts.get(&id).and_then(Debt::token);
+        token.is_some_and(|token| self.debts.values().any(|debt| debt.holds_up(token)))
+    }
+
+    /// Lets the token go on that waited for this debt.
+    fn let_go(&mut self, ground: Option<(SlotId, u32)>) {
+        if ground.is_some() {
+            self.hasten(|debt| debt.token() == ground && debt.attempts == 0);
+        }
+    }
+
+    /// Whether something that is served still lives on a token that is to be revoked, or on one below it.
+    fn is_used(&self, id: DebtId) -> bool {
+        let Some(debt) = self.debts.get(&id) else { return false };
+        let held =
+            self.children(debt.slot).into_iter().filter_map(|child| self.slots.get(&child)?.held.as_ref());
+        let mut grounded = held.filter(|held| held.ground == debt.generation && held.ceiling.is_some());
+        grounded.any(|held| !held.grant.lease.is_static())
+            || debt.below.iter().any(|below| self.is_used(*below))
     }
 
     pub(super) fn handle_debt_done(&mut self, id: DebtId, done: Done) {
@@ -195,8 +253,10 @@ impl Ledger {
                 debt.flight = None;
                 debt.refusal = Some(failure.clone());
                 let (slot, holding) = (debt.slot, debt.grant.lease.holding.clone());
+                let ground = debt.ground.filter(|_| debt.is_foreign);
                 self.note(Event::Owed { slot, holding, failure });
                 self.free_dependents(id);
+                self.let_go(ground);
             }
         }
         self.arm_debt(id);
@@ -207,7 +267,7 @@ impl Ledger {
         let below = self.debts.get_mut(&id).map(|debt| std::mem::take(&mut debt.below)).unwrap_or_default();
         for below in below {
             if let Some(debt) = self.debts.get_mut(&below) {
-                debt.is_under = false;
+                debt.above = None;
             }
             self.arm_debt(below);
         }
@@ -218,11 +278,23 @@ impl Ledger {
         if let Some(at) = debt.armed {
             self.timers.remove(&(at, Key::Debt(id)));
         }
+        self.grounds.remove(&(debt.slot, debt.generation));
         if let Some((errand, _)) = debt.flight {
             self.flights.remove(&errand);
         }
         self.note(Event::Settled { slot: debt.slot, holding: debt.grant.lease.holding.clone() });
+        if let Some(token) = debt.token() {
+            self.settle_fallen(token);
+        }
         debt.below.into_iter().for_each(|below| self.settle_debt(below));
+        self.let_go(debt.ground.filter(|_| debt.is_foreign));
+    }
+
+    /// What was obtained with a token has ended with it, even where it could not be revoked by itself.
+    pub(super) fn settle_fallen(&mut self, token: (SlotId, u32)) {
+        let has_fallen = |debt: &Debt| debt.ground == Some(token) && !debt.is_foreign;
+        let ids: Vec<_> = self.debts.iter().filter(|(_, debt)| has_fallen(debt)).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.settle_debt(id));
     }
 
     fn arm_debt(&mut self, id: DebtId) {

@@ -20,7 +20,8 @@ impl Ledger {
             Some(Key::Debt(id)) => self.handle_debt_done(id, done),
             None => {
                 if let Ok(Outcome::Granted(grant)) = done.result {
-                    self.give_back(done.slot, grant);
+                    let asker = self.asker_grant(done.slot);
+                    self.give_back(done.slot, grant, asker);
                 }
             }
         }
@@ -31,7 +32,7 @@ impl Ledger {
         let life = Life { begun: flight.started, round_trip: done.round_trip, jitter: done.jitter };
         match done.result {
             Ok(Outcome::Granted(grant)) => self.granted(id, flight, grant, life),
-            Ok(Outcome::Standing(standing)) => self.stands(id, flight, standing, done.round_trip),
+            Ok(Outcome::Standing(standing)) => self.stands(id, &flight, standing, done.round_trip),
             Ok(Outcome::Revoked) => {}
             Err(failure) => self.failed(id, flight.step, &failure),
         }
@@ -41,7 +42,7 @@ impl Ledger {
     fn granted(&mut self, id: SlotId, flight: Flight, grant: Grant, life: Life) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         if slot.is_released {
-            return self.give_back(id, grant);
+            return self.give_back(id, grant, flight.asker);
         }
         if flight.step == Step::Refresh && grant.lease.is_static() {
             let is_same = slot.held.as_ref().is_some_and(|held| held.grant.fields.is_same(&grant.fields));
@@ -97,7 +98,7 @@ impl Ledger {
         }
     }
 
-    fn stands(&mut self, id: SlotId, flight: Flight, standing: Standing, round_trip: Duration) {
+    fn stands(&mut self, id: SlotId, flight: &Flight, standing: Standing, round_trip: Duration) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let was_suspected = std::mem::take(&mut slot.is_suspected);
         if flight.step == Step::Renew {
@@ -226,6 +227,7 @@ impl Ledger {
         self.outputs.push_back(Output::Withdraw { slot: id, end });
         self.note(Event::Ended { slot: id, end });
         self.note_gone(id, &held);
+        self.settle_fallen((id, generation));
         for child in self.children(id) {
             self.lose_with(child, generation, end);
         }
@@ -259,6 +261,6 @@ impl Ledger {
 fn revoked_delay(attempts: u16) -> Duration {
     match attempts {
         0..=1 => Duration::ZERO,
-        2.. => crate::schedule::FLOOR * u32::from(attempts.min(5)),
+        2.. => crate::schedule::FLOOR * u32::from(attempts.min(5) - 1),
     }
 }

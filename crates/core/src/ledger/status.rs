@@ -75,7 +75,7 @@ fn stage(slot: &Slot) -> Stage {
     if slot.is_released {
         return Stage::Ended;
     }
-    match (slot.held.is_some(), slot.flight.map(|flight| flight.step)) {
+    match (slot.held.is_some(), slot.flight.as_ref().map(|flight| flight.step)) {
         (false, None) => Stage::Empty,
         (false, Some(_)) => Stage::Fetching,
         (true, None | Some(Step::GiveUp | Step::Unpark | Step::Expire)) => Stage::Live,

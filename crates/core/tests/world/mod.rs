@@ -47,10 +47,14 @@ pub(crate) struct World {
     pub(crate) login: Terms,
     pub(crate) lease: Terms,
     pub(crate) secret: String,
+    /// What the server puts after the names of leases: that of another namespace, such as `.X8LMRm`.
+    pub(crate) realm: &'static str,
     /// Every call that reached the server, with its moment.
     pub(crate) calls: Vec<(Moment, &'static str)>,
     pub(crate) events: Vec<Event>,
     pub(crate) values: BTreeMap<SlotId, Arc<Grant>>,
+    /// What was served before, by the server's name, and when it was replaced.
+    pub(crate) replaced: Vec<(Moment, String)>,
     pub(crate) rule: Option<Rule>,
     pub(crate) latency: Duration,
     pub(crate) pending: BTreeMap<(Moment, u64), Done>,
@@ -68,9 +72,11 @@ impl Default for World {
             login: terms.clone(),
             lease: terms,
             secret: "one".into(),
+            realm: "",
             calls: Vec::new(),
             events: Vec::new(),
             values: BTreeMap::new(),
+            replaced: Vec::new(),
             rule: None,
             latency: Duration::from_millis(5),
             pending: BTreeMap::new(),
@@ -143,7 +149,10 @@ impl World {
         while let Some(output) = self.ledger.poll() {
             match output {
                 Output::Do(errand) => self.carry_out(&errand),
-                Output::Publish { slot, grant, .. } => drop(self.values.insert(slot, grant)),
+                Output::Publish { slot, grant, .. } => {
+                    let old = self.values.insert(slot, grant);
+                    self.replaced.extend(old.map(|old| (self.now, name(&old))));
+                }
                 Output::Withdraw { slot, .. } => drop(self.values.remove(&slot)),
                 Output::Note(event) => self.events.push(event),
             }
@@ -172,6 +181,14 @@ impl World {
         if asker.as_ref().is_some_and(|asker| !self.is_alive(asker)) {
             return Err(Failure::new(Kind::Expired, "permission denied"));
         }
+        let needs_asker = match &errand.task {
+            Task::Obtain(scope) => *scope != Scope::Login,
+            Task::Refresh(_) => true,
+            Task::Renew(grant, _) | Task::Check(grant) | Task::Revoke(grant) => grant.token().is_none(),
+        };
+        if needs_asker && asker.is_none() {
+            return Err(Failure::new(Kind::Invalid, "missing client token"));
+        }
         match &errand.task {
             Task::Obtain(Scope::Login) => Ok(self.give(&self.login.clone(), "token", None)),
             Task::Obtain(Scope::Child) => Ok(self.give(&self.lease.clone(), "token", asker)),
@@ -194,7 +211,8 @@ impl World {
 
     fn give(&mut self, terms: &Terms, sort: &str, parent: Option<String>) -> Outcome {
         self.serial += 1;
-        let id = format!("{sort}-{}", self.serial);
+        let realm = if sort == "lease" { self.realm } else { "" };
+        let id = format!("{sort}-{}{realm}", self.serial);
         let limit = terms.max_ttl.map(|max| self.now + max);
         let ends = terms.ttl.map(|ttl| self.now + ttl);
         let entry = Entry { parent, ends, limit, renewable: terms.renewable, is_revoked: false };
@@ -242,7 +260,8 @@ impl World {
     pub(crate) fn is_alive(&self, id: &str) -> bool {
         let Some(entry) = self.entries.get(id) else { return false };
         let is_alive = !entry.is_revoked && entry.ends.is_none_or(|ends| ends > self.now);
-        is_alive && entry.parent.as_ref().is_none_or(|parent| self.is_alive(parent))
+        let is_foreign = id.contains('.');
+        is_alive && (is_foreign || entry.parent.as_ref().is_none_or(|parent| self.is_alive(parent)))
     }
 
     pub(crate) fn alive(&self) -> Vec<&str> {
