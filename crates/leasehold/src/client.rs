@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use leasehold_core::name::{Namespace, Path, VaultReference};
+use leasehold_core::name::{Address, Namespace, Path, VaultReference};
 use leasehold_core::{Failure, Fields, Grant, Holding, Kind, Lease, Moment, Retry, Secret};
 use leasehold_vault::call::{Bearer, Call, Repeat};
 use leasehold_vault::kv::{self, Document, Mount, MountOf};
@@ -91,6 +91,11 @@ impl VaultClient {
         self.transport.address().to_string()
     }
 
+    /// All addresses that are configured, the preferred one first.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.transport.addresses()
+    }
+
     /// The namespace of all calls that name none.
     pub fn namespace(&self) -> Option<&Namespace> {
         self.namespace.as_ref()
@@ -108,6 +113,10 @@ impl VaultClient {
             };
             attempt += 1;
             match pause(&call, &failure, attempt) {
+                // Another node of the cluster may be open; one that is alone stays sealed for a while.
+                Some(_) if failure.kind() == Kind::Sealed && !self.transport.has_others() => {
+                    return Err(failure);
+                }
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(failure),
             }
@@ -268,7 +277,7 @@ fn pause(call: &Call, failure: &Failure, attempt: u32) -> Option<Duration> {
         (Retry::Ambiguous, Repeat::Safe) => Duration::ZERO,
         (Retry::After(asked), _) => asked.unwrap_or_default(),
     };
-    let is_hopeless = attempt >= TRIES || asked > LONGEST_PAUSE || failure.kind() == Kind::Sealed;
+    let is_hopeless = attempt >= TRIES || asked > LONGEST_PAUSE;
     let longest = PAUSE * 2_u32.saturating_pow(attempt - 1);
     let part = longest.mul_f64(f64::from(random::number()) / f64::from(u32::MAX));
     (!is_hopeless).then(|| asked.max(part))

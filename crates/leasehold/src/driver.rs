@@ -96,6 +96,11 @@ impl Engine {
         self.post(Message::Tell(Input::Hurry(slot)));
     }
 
+    /// Gives one credential, and what hangs below it, back.
+    pub fn release(&self, slot: SlotId) {
+        self.post(Message::Tell(Input::Release(slot)));
+    }
+
     /// What happens from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
@@ -235,10 +240,10 @@ impl Driver {
     fn note(&mut self, event: Event) {
         log(&event);
         match &event {
-            Event::Failed { slot, failure, .. } => {
-                if self.publishers.get(slot).is_none_or(|publisher| !publisher.is_live()) {
-                    self.answer(*slot, &Err(failure.clone()));
-                }
+            Event::Failed { slot, failure, .. }
+                if self.publishers.get(slot).is_none_or(|publisher| !publisher.is_live()) =>
+            {
+                self.answer(*slot, &Err(failure.clone()));
             }
             Event::Settled { holding, .. } => self.strike(What::of(holding)),
             _ => {}
@@ -300,7 +305,7 @@ fn log(event: &Event) {
             tracing::warn!(
                 slot = slot.0,
                 life = life.as_secs(),
-                "the renewal threshold is longer than the lease"
+                "the renewal threshold is longer than half of the lease, which is used instead"
             );
         }
         Event::Ended { slot, end } => tracing::info!(slot = slot.0, ?end, "ended"),

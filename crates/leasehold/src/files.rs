@@ -95,18 +95,33 @@ fn name_of(path: &Path) -> String {
 }
 
 fn make(place: &Path) -> io::Result<Files> {
-    let common = place.join("leasehold");
+    let user = nix::unistd::geteuid().as_raw();
+    let common = place.join(format!("leasehold-{user}"));
     DirBuilder::new().recursive(true).mode(0o700).create(&common)?;
     let meta = common.symlink_metadata()?;
-    if !meta.is_dir() || meta.uid() != nix::unistd::geteuid().as_raw() || meta.mode() & 0o077 != 0 {
+    if !meta.is_dir() || meta.uid() != user || meta.mode() & 0o077 != 0 {
         return Err(io::Error::other("others may look into it"));
     }
     sweep(&common);
+    if !is_in_memory(&common) {
+        tracing::warn!("{} is on a disk: secrets are written to it; set XDG_RUNTIME_DIR", common.display());
+    }
     let folder = common.join(format!("{}-{:08x}", std::process::id(), random::number()));
     DirBuilder::new().mode(0o700).create(&folder)?;
     let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(LOCK))?;
     lock.lock()?;
     Ok(Files { folder, links: Vec::new(), _lock: lock })
+}
+
+#[cfg(target_os = "linux")]
+fn is_in_memory(folder: &Path) -> bool {
+    use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+    statfs(folder).is_ok_and(|system| system.filesystem_type() == TMPFS_MAGIC)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_in_memory(_: &Path) -> bool {
+    false
 }
 
 /// Removes the folders of dead runs: those whose lock is free. One without a lock has just been made.

@@ -1,5 +1,6 @@
 //! Who we are to the server: how a token is come by, as often as it takes.
 
+use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,7 +18,7 @@ use crate::client::VaultClient;
 pub const SERVICE_ACCOUNT_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// The largest file that is taken for a token, password or key.
-const FILE_LIMIT: u64 = 64 << 10;
+const FILE_LIMIT: u64 = 1 << 20;
 
 /// Where a secret of the login comes from. A file is read again at each login.
 #[derive(Clone, Debug)]
@@ -33,7 +34,18 @@ impl Source {
     pub fn read(&self) -> Result<Secret, Failure> {
         match self {
             Self::Value(secret) => Ok(secret.clone()),
-            Self::File(path) => read_file(path),
+            Self::File(path) => read_line(path),
+        }
+    }
+
+    /// The whole text, without its last line end.
+    pub fn read_whole(&self) -> Result<Secret, Failure> {
+        match self {
+            Self::Value(secret) => Ok(secret.clone()),
+            Self::File(path) => {
+                let text = read_file(path)?;
+                Ok(Secret::new(text.expose().strip_suffix('\n').unwrap_or(text.expose())))
+            }
         }
     }
 }
@@ -56,8 +68,8 @@ pub struct Method {
     pub namespace: Option<Namespace>,
     /// The credentials.
     pub credentials: Credentials,
-    /// A secret id that was unwrapped: that works only once.
-    unwrapped: Mutex<Option<Secret>>,
+    /// A secret id that was unwrapped, after the token that it was wrapped with: that works only once.
+    unwrapped: Mutex<Option<(Secret, Secret)>>,
 }
 
 /// The credentials of a login method.
@@ -116,7 +128,11 @@ impl Method {
 
     /// Logs in once.
     pub async fn log_in(&self, client: &VaultClient) -> Result<Auth, Failure> {
-        let login = self.login(client).await?;
+        // Without a token, what has expired is a credential of the login: a wrapping token.
+        let login = self.login(client).await.map_err(|failure| match failure.kind() {
+            Kind::Expired => failure.with_kind(Kind::NeedsLogin),
+            _ => failure,
+        })?;
         client.send(&login.within(self.namespace.clone())).await
     }
 
@@ -149,10 +165,13 @@ impl Method {
     /// The secret id inside its wrapping, once it is sure that it was wrapped where it should have been:
     /// somebody who took the real one can put another in its place, but not with the right path.
     async fn unwrap(&self, client: &VaultClient, source: &Source, expected: &str) -> Result<Secret, Failure> {
-        if let Some(known) = self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            return Ok(known);
-        }
-        let token = source.read()?;
+        let known = self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let token = match (source.read(), known) {
+            (Ok(token), Some((used, secret_id))) if used.is_same(&token) => return Ok(secret_id),
+            // Its file may have been removed once it was used.
+            (Err(_), Some((_, secret_id))) => return Ok(secret_id),
+            (token, _) => token?,
+        };
         let origin = client.send(&LookupWrap { token: token.clone() }).await?;
         if origin.creation_path.trim_matches('/') != expected.trim_matches('/') {
             let message =
@@ -160,10 +179,11 @@ impl Method {
             return Err(Failure::new(Kind::NeedsLogin, message)
                 .hint("it may have been replaced on its way: ask for a new one, and look into it"));
         }
-        match client.send(&Unwrap { token }).await? {
+        match client.send(&Unwrap { token: token.clone() }).await? {
             Unwrapped::Fields(fields) => match fields.field("secret_id") {
                 Some(secret_id) => {
-                    *self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner) = Some(secret_id.clone());
+                    let pair = (token, secret_id.clone());
+                    *self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner) = Some(pair);
                     Ok(secret_id.clone())
                 }
                 None => Err(Failure::new(Kind::NeedsLogin, "what was wrapped is no secret id")),
@@ -180,19 +200,26 @@ pub async fn look_up(client: &VaultClient, token: Secret) -> Result<token::Recor
     client.send(&token::Lookup(token::Subject::Itself(token))).await
 }
 
+fn read_line(path: &FilePath) -> Result<Secret, Failure> {
+    let text = read_file(path)?;
+    match text.expose().trim() {
+        "" => Err(unreadable(path, "it is empty")),
+        line if line.contains(char::is_control) => Err(unreadable(path, "it has more than one line")),
+        line => Ok(Secret::new(line)),
+    }
+}
+
 fn read_file(path: &FilePath) -> Result<Secret, Failure> {
-    let invalid =
-        |why: String| Failure::new(Kind::NeedsLogin, format!("cannot read {}: {why}", path.display()));
-    let size = std::fs::metadata(path).map_err(|error| invalid(error.kind().to_string()))?.len();
-    if size > FILE_LIMIT {
-        return Err(invalid(format!("it is larger than {FILE_LIMIT} bytes")));
+    let failed = |error: std::io::Error| unreadable(path, &error.kind().to_string());
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut text = zeroize::Zeroizing::new(Vec::new());
+    file.take(FILE_LIMIT + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > FILE_LIMIT {
+        return Err(unreadable(path, &format!("it is larger than {FILE_LIMIT} bytes")));
     }
-    let text =
-        zeroize::Zeroizing::new(std::fs::read(path).map_err(|error| invalid(error.kind().to_string()))?);
-    let text = std::str::from_utf8(&text).map_err(|_| invalid("it is no text".into()))?;
-    match text.trim() {
-        "" => Err(invalid("it is empty".into())),
-        text if text.contains(char::is_control) => Err(invalid("it has more than one line".into())),
-        text => Ok(Secret::new(text)),
-    }
+    std::str::from_utf8(&text).map(Secret::new).map_err(|_| unreadable(path, "it is no text"))
+}
+
+fn unreadable(path: &FilePath, why: &str) -> Failure {
+    Failure::new(Kind::NeedsLogin, format!("cannot read {}: {why}", path.display()))
 }

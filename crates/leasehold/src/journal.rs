@@ -269,16 +269,23 @@ fn set_aside(path: &Path, text: &[u8]) {
 /// Makes the folder, and refuses one in which others could put or read files.
 fn prepare(folder: &Path) -> Result<(), Failure> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| broken(folder, &error))?;
-    let meta = folder.metadata().map_err(|error| broken(folder, &error))?;
-    let is_ours = meta.uid() == nix::unistd::geteuid().as_raw();
-    match is_ours && meta.mode() & 0o022 == 0 {
-        true => Ok(()),
-        false => Err(Failure::new(
+    // Whoever owns the folder above could put another in its place.
+    let parent = folder.parent().unwrap_or(folder);
+    match is_private(parent).and_then(|above| Ok(above && is_private(folder)?)) {
+        Ok(true) => Ok(()),
+        Err(error) => Err(broken(folder, &error)),
+        Ok(false) => Err(Failure::new(
             Kind::Invalid,
             format!("others may write to the journal's folder {}", folder.display()),
         )
         .hint("choose another with --state-dir, or take the right away: chmod go-w")),
     }
+}
+
+/// Whether nobody but this user may write to a folder.
+fn is_private(folder: &Path) -> std::io::Result<bool> {
+    let meta = folder.metadata()?;
+    Ok(meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o022 == 0)
 }
 
 fn broken(path: &Path, error: &std::io::Error) -> Failure {
@@ -291,13 +298,9 @@ mod tests {
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!(
-            "leasehold-journal-{name}-{}-{}",
-            std::process::id(),
-            random::number()
-        ));
-        DirBuilder::new().mode(0o700).create(&folder).unwrap();
-        folder
+        let folder = std::env::temp_dir().join(format!("leasehold-journal-{name}-{:08x}", random::number()));
+        DirBuilder::new().mode(0o700).recursive(true).create(folder.join("journal")).unwrap();
+        folder.join("journal")
     }
 
     fn token(accessor: &str) -> Entry {
@@ -321,7 +324,7 @@ mod tests {
         assert_eq!(found[0].header.namespace.as_deref(), Some("team"));
         let held: Vec<_> = found[0].held.iter().map(|entry| entry.what.clone()).collect();
         assert_eq!(held, [What::Token("a".into()), What::Lease("db/creds/1".into())]);
-        std::fs::remove_dir_all(folder).unwrap();
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 
     #[test]
@@ -332,7 +335,7 @@ mod tests {
         journal.strike(&What::Token("a".into())).unwrap();
         drop(journal);
         assert_eq!(folder.read_dir().unwrap().count(), 0);
-        std::fs::remove_dir_all(folder).unwrap();
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 
     #[test]
@@ -347,7 +350,7 @@ mod tests {
         assert_eq!(found[0].held.len(), 1);
         found[0].strike(&What::Token("b".into()));
         assert_eq!(folder.read_dir().unwrap().count(), 0);
-        std::fs::remove_dir_all(folder).unwrap();
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 
     #[test]
@@ -379,7 +382,7 @@ mod tests {
         let mut names: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["1.corrupt", "2.journal"], "an empty file may be of a run that has just begun");
-        std::fs::remove_dir_all(folder).unwrap();
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 
     #[test]
@@ -388,6 +391,6 @@ mod tests {
         let folder = folder("open");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
         assert_eq!(Journal::create(&folder, "x", None).unwrap_err().kind(), Kind::Invalid);
-        std::fs::remove_dir_all(folder).unwrap();
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 }

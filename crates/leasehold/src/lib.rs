@@ -13,7 +13,7 @@ pub mod client;
 pub mod identity;
 pub mod journal;
 pub mod credential;
-mod worker;
+pub mod worker;
 pub mod driver;
 pub mod session;
 pub mod verify;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use leasehold_core::name::VaultReference;
 use leasehold_core::{Failure, Grant, Kind, Policy, Scope, SlotId};
+use leasehold_vault::token::{self, Subject};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
@@ -14,13 +15,13 @@ use crate::client::VaultClient;
 use crate::credential::Credential;
 use crate::driver::{Engine, Owed};
 use crate::identity::Identity;
-use crate::journal::{self, Journal, Leftover, What};
+use crate::journal::{self, Header, Journal, Leftover, What};
 use crate::worker::{self, Worker};
 
 const LOGIN: SlotId = SlotId(0);
 const PARENT: SlotId = SlotId(1);
 /// How long what a dead run left behind may delay the end of this one.
-const RECOVERY: Duration = Duration::from_secs(2);
+const RECOVERY: Duration = Duration::from_millis(500);
 
 /// What a session begins with.
 #[derive(Debug)]
@@ -113,8 +114,10 @@ impl Session {
     }
 
     fn recover(&self, login: &Credential) {
-        let (address, namespace) = (self.client.address(), self.client.namespace().map(ToString::to_string));
-        let ours = |left: &Leftover| left.header.address == address && left.header.namespace == namespace;
+        let namespace = self.client.namespace().map(ToString::to_string);
+        let addresses: Vec<_> = self.client.addresses().map(ToString::to_string).collect();
+        let is_ours = |header: &Header| addresses.contains(&header.address) && header.namespace == namespace;
+        let ours = |left: &Leftover| is_ours(&left.header);
         let left: Vec<_> = journal::leftovers(&self.folder).into_iter().filter(ours).collect();
         if left.is_empty() {
             return;
@@ -148,6 +151,7 @@ impl Session {
             match self.engine.ask(PARENT, Scope::Child, Some(LOGIN), policy).await {
                 Ok(_) => PARENT,
                 Err(failure) => {
+                    self.engine.release(PARENT);
                     tracing::warn!(
                         kind = failure.kind().token(),
                         "no token can be made for this run alone ({failure}); after a crash, its leases live as long \
@@ -175,20 +179,25 @@ impl Session {
         &self.journal
     }
 
-    /// Gives everything back, for at most this long, and says what could not be: that stays in the journal.
-    pub async fn close(self, limit: Duration) -> Vec<Owed> {
-        let recovery = self.recovery.into_inner().unwrap_or_else(PoisonError::into_inner);
+    /// Waits, for at most this long, until what dead runs left behind is given back as far as that is possible.
+    pub async fn recovered(&self, limit: Duration) {
+        let recovery = self.recovery.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut recovery) = recovery
-            && tokio::time::timeout(RECOVERY.min(limit), &mut recovery).await.is_err()
+            && tokio::time::timeout(limit, &mut recovery).await.is_err()
         {
             recovery.abort();
         }
+    }
+
+    /// Gives everything back, for at most this long, and says what could not be: that stays in the journal.
+    pub async fn close(self, limit: Duration) -> Vec<Owed> {
+        self.recovered(RECOVERY.min(limit)).await;
         self.engine.stop(limit).await
     }
 }
 
 fn own_client(client: &VaultClient, login: &Credential) -> VaultClient {
-    let grant = login.current();
+    let grant = login.hold();
     let token = grant.as_ref().and_then(|grant| Grant::token(grant));
     token.map_or_else(|| client.clone(), |token| client.with_token(token.clone()))
 }
@@ -198,28 +207,31 @@ async fn recover(client: VaultClient, left: Vec<Leftover>) {
     for mut leftover in left {
         let held: Vec<_> = leftover.held.iter().map(|entry| entry.what.clone()).collect();
         for what in held {
-            if let Some(true) = give_back(&client, &what).await {
+            if give_back(&client, &what).await {
                 leftover.strike(&what);
             }
         }
     }
 }
 
-/// Whether it is gone now; none if that is not known.
-async fn give_back(client: &VaultClient, what: &What) -> Option<bool> {
+/// Whether it is surely gone now.
+async fn give_back(client: &VaultClient, what: &What) -> bool {
     match worker::revoke_left(client, what).await {
         Ok(()) => {
             tracing::info!("gave back what a dead run left: {what}");
-            Some(true)
+            true
         }
-        Err(failure) if failure.kind() == Kind::Expired => Some(true),
+        // Either that is dead, or the token by whose right it was to be revoked.
+        Err(failure) if failure.kind() == Kind::Expired => {
+            client.send(&token::Lookup(Subject::Own)).await.is_ok()
+        }
         Err(failure) => {
             let hint = failure.advice().map(|hint| format!("; {hint}")).unwrap_or_default();
             tracing::warn!(
                 kind = failure.kind().token(),
                 "a dead run left {what}, which lives on: {failure}{hint}"
             );
-            None
+            false
         }
     }
 }

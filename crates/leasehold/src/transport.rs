@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy::Client;
@@ -60,7 +60,7 @@ impl TransportSettings {
 #[derive(Debug)]
 pub struct Transport {
     endpoints: Vec<Endpoint>,
-    /// The endpoint that answered last.
+    /// The endpoint that is asked next.
     preferred: AtomicUsize,
     try_timeout: Duration,
     body_limit: usize,
@@ -105,17 +105,26 @@ impl Transport {
         })
     }
 
+    /// All addresses, the preferred one first.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.endpoints.iter().map(|endpoint| &endpoint.address)
+    }
+
     /// The address that is asked next.
     pub fn address(&self) -> &Address {
         &self.endpoint().address
     }
 
-    fn endpoint(&self) -> &Endpoint {
-        let at = self.preferred.load(Ordering::Relaxed) % self.endpoints.len();
-        &self.endpoints[at]
+    /// Whether there is another address to ask when one fails.
+    pub(crate) fn has_others(&self) -> bool {
+        self.endpoints.len() > 1
     }
 
-    /// Sends the call once. After a failure to reach the server, the next try goes to the next address.
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoints[self.preferred.load(Ordering::Relaxed)]
+    }
+
+    /// Sends the call once. After a failure of the server, or to reach it, the next call goes to the next address.
     ///
     /// One redirect is followed, to a configured address only, so that a token never goes anywhere else.
     pub async fn send(
@@ -124,34 +133,42 @@ impl Transport {
         token: Option<&Secret>,
         namespace: Option<&Namespace>,
     ) -> Result<Reply, Failure> {
-        let endpoint = self.endpoint();
-        let result = match self.send_to(endpoint, call, token, namespace).await {
-            Ok(Try::Reply(reply)) => return Ok(reply),
-            Ok(Try::Redirect(location)) => match self.redirected(endpoint, &location) {
-                Ok(next) => self.send_to(next, call, token, namespace).await,
-                Err(failure) => Err(failure),
-            },
-            Err(failure) => Err(failure),
+        let asked = self.preferred.load(Ordering::Relaxed);
+        let result = self.send_from(&self.endpoints[asked], call, token, namespace).await;
+        if result.as_ref().is_ok_and(|reply| reply.status < 500) {
+            return result;
+        }
+        let next = (asked + 1) % self.endpoints.len();
+        // Where another call has passed on already, this one need not.
+        let _ = self.preferred.compare_exchange(asked, next, Ordering::Relaxed, Ordering::Relaxed);
+        result
+    }
+
+    async fn send_from(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        token: Option<&Secret>,
+        namespace: Option<&Namespace>,
+    ) -> Result<Reply, Failure> {
+        let location = match self.send_to(endpoint, call, token, namespace).await? {
+            Try::Reply(reply) => return Ok(reply),
+            Try::Redirect(location) => location,
         };
-        match result {
-            Ok(Try::Reply(reply)) => Ok(reply),
-            Ok(Try::Redirect(_)) => Err(self.pass_on(redirect_failure(endpoint, "twice in a row"))),
-            Err(failure) => Err(self.pass_on(failure)),
+        let next = self.redirected(endpoint, &location)?;
+        match self.send_to(next, call, token, namespace).await? {
+            Try::Reply(reply) => Ok(reply),
+            Try::Redirect(_) => Err(redirect_failure(endpoint, "twice in a row")),
         }
     }
 
-    /// Lets the next call go to the next address.
-    fn pass_on(&self, failure: Failure) -> Failure {
-        self.preferred.fetch_add(1, Ordering::Relaxed);
-        failure
-    }
-
-    /// The configured endpoint that a redirect leads to: same host and port, and not from TLS to plain text.
+    /// The configured endpoint that a redirect leads to: same host and port, and no plain text over the network
+    /// where there was none.
     fn redirected(&self, from: &Endpoint, location: &str) -> Result<&Endpoint, Failure> {
         let origin = origin(location);
         let allowed = |endpoint: &&Endpoint| {
             origin.as_ref() == Some(&endpoint.address)
-                && (from.address.scheme() != Scheme::Https || endpoint.address.scheme() == Scheme::Https)
+                && (from.address.scheme() == Scheme::Http || endpoint.address.scheme() == Scheme::Https)
         };
         self.endpoints.iter().find(allowed).ok_or_else(|| {
             let to = origin.map_or_else(|| "elsewhere".to_owned(), |origin| format!("to {origin}"));
@@ -230,7 +247,7 @@ impl Transport {
         response: Response<Incoming>,
     ) -> Result<Try, Failure> {
         let (head, body) = response.into_parts();
-        if head.status.is_redirection() {
+        if head.status == StatusCode::TEMPORARY_REDIRECT {
             let location = head.headers.get(LOCATION).and_then(|value| value.to_str().ok());
             return Ok(Try::Redirect(location.unwrap_or_default().to_owned()));
         }
@@ -328,6 +345,9 @@ fn lost(endpoint: &Endpoint, error: &hyper_util::client::legacy::Error) -> Failu
     while let Some(at) = source {
         if let Some(failure) = at.downcast_ref::<Failure>() {
             return failure.clone();
+        }
+        if let Some(failure) = connect::alert(&endpoint.address, at) {
+            return failure;
         }
         source = at.source();
     }

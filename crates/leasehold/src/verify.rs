@@ -66,14 +66,14 @@ impl Run<'_> {
 
     async fn new_token(&mut self) -> Result<String, Failure> {
         let auth = self.method.log_in(self.client).await?;
-        let ends = (!auth.lease_duration.is_zero()).then(|| wall_seconds() + auth.lease_duration.as_secs());
-        if !auth.accessor.is_empty() {
-            self.journal.hold(&Entry { what: What::Token(auth.accessor.clone()), ends })?;
-        }
-        let told =
-            format!("token for {} s, policies {}", auth.lease_duration.as_secs(), auth.policies.join(", "));
+        let seconds = auth.lease_duration.as_secs();
+        let told = format!("token for {seconds} s, policies {}", auth.policies.join(", "));
+        let ends = (seconds > 0).then(|| wall_seconds().saturating_add(seconds));
+        let entry = (!auth.accessor.is_empty()).then(|| What::Token(auth.accessor.clone()));
         let checked = self.check_role(&auth);
+        // Whatever else fails, it is revoked at the end.
         self.tokens.push(auth);
+        entry.map(|what| self.journal.hold(&Entry { what, ends })).transpose()?;
         checked.map(|()| told)
     }
 

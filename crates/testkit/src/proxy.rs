@@ -275,9 +275,8 @@ fn pass_answers(mut server: &TcpStream, mut client: &TcpStream, allowance: &Atom
 
 fn answer(mut client: &TcpStream, status: u16, body: &str) -> io::Result<()> {
     let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status} Fault\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-    );
+    let head =
+        format!("HTTP/1.1 {status} Fault\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n");
     client.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes())
 }
 

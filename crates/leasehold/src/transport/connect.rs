@@ -102,7 +102,10 @@ impl Target {
             .map_err(|_| Failure::new(Kind::Invalid, format!("`{name}` cannot be the name of a server")))?;
         let stream = self.connect_tcp().await?;
         let shake = TlsConnector::from(config).connect(name, stream);
-        shake.await.map_err(|error| self.distrusted(&error))
+        match tokio::time::timeout(self.timeout, shake).await {
+            Ok(result) => result.map_err(|error| self.distrusted(&error)),
+            Err(_) => Err(self.unreachable("no TLS handshake in time")),
+        }
     }
 
     fn unreachable(&self, why: &str) -> Failure {
@@ -119,10 +122,7 @@ impl Target {
                 return Failure::new(Kind::Invalid, format!("{} does not speak TLS", self.address))
                     .hint("does the server listen on http:// there?");
             }
-            Some(rustls::Error::AlertReceived(_)) => {
-                return Failure::new(Kind::Invalid, format!("{} refused our side of TLS", self.address))
-                    .hint("does it ask for a client certificate (VAULT_CLIENT_CERT, VAULT_CLIENT_KEY)?");
-            }
+            Some(rustls::Error::AlertReceived(_)) => return refused(&self.address),
             Some(_) | None => {
                 return self.unreachable("the TLS handshake failed").with_retry(Retry::After(None));
             }
@@ -145,6 +145,19 @@ impl Target {
         };
         Failure::new(Kind::Invalid, format!("the certificate of {} {what}", self.address)).hint(hint)
     }
+}
+
+/// What a TLS alert means that came instead of an answer: from TLS 1.3 on, a server refuses the client's certificate
+/// only after the handshake.
+pub(super) fn alert(address: &Address, error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+    let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
+    let is_alert = matches!(inner.downcast_ref(), Some(rustls::Error::AlertReceived(_)));
+    is_alert.then(|| refused(address))
+}
+
+fn refused(address: &Address) -> Failure {
+    Failure::new(Kind::Invalid, format!("{address} refused our side of TLS"))
+        .hint("does it ask for a client certificate (VAULT_CLIENT_CERT, VAULT_CLIENT_KEY)?")
 }
 
 /// A system error in few words, without the number.

@@ -1,0 +1,158 @@
+//! Lives that cannot go on: what cannot be renewed is replaced while it is still good.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold::core::event::Event;
+use leasehold::core::name::VaultReference;
+use leasehold::core::{Kind, Scope, SlotId};
+use leasehold::credential::Credential;
+use leasehold_testkit::{Fault, Postgres, Proxy, Server};
+use serde_json::{Value, json};
+
+use crate::ground::{namespace, reference, timed, until};
+use crate::run::{
+    APP, CHILD, DYNAMIC, LOGIN, PATIENCE, Run, STATIC, accessor, approle, field, files, identity, journal,
+    token,
+};
+
+/// The generation and the token of each value until this one.
+async fn lives(credential: &mut Credential, generation: u32) -> Vec<String> {
+    let mut seen = vec![token(credential)];
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while credential.generation() < generation {
+            credential.changed().await;
+            assert!(credential.hold().is_some(), "never without a value");
+            seen.push(token(credential));
+        }
+    });
+    waited.await.expect("the next generation");
+    seen
+}
+
+fn replaced(slot: SlotId) -> impl Fn(&Event) -> bool {
+    move |event| matches!(event, Event::Replaced { slot: at, .. } if *at == slot)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_longest_life_ends_in_a_replacement_of_all_that_hangs_below() {
+    let (server, postgres) = (Server::start(), Postgres::start());
+    server.database(&postgres, "app", "10m", "1h");
+    let role = approle(&server, json!({ "token_ttl": "4s", "token_max_ttl": "7s" }));
+    let before = server.accessors();
+    let mut run = Run::start(server.address(), identity(&role), &journal(&server));
+    let mut login = run.log_in().await;
+    let child = run.ask(CHILD, Scope::Child, Some(LOGIN)).await.unwrap();
+    let secret = run.secret(STATIC, "secret/db", LOGIN).await.unwrap();
+    let dynamic = run.secret(DYNAMIC, "database/creds/app", CHILD).await.unwrap();
+    let first_user = field(&dynamic, "username");
+    let first = accessor(&login);
+    let seen = lives(&mut login, 3).await;
+    assert!(seen[0] != seen[1] && seen[1] != seen[2]);
+    run.wait_for(1, replaced(CHILD)).await;
+    run.wait_for(1, replaced(DYNAMIC)).await;
+    let ended =
+        run.told.iter().filter(|event| matches!(event, Event::Ended { .. } | Event::Failed { .. })).count();
+    assert_eq!(ended, 0, "no value was ever withdrawn: {:?}", run.told);
+    assert!(postgres.accepts(&field(&dynamic, "username"), &field(&dynamic, "password")));
+    assert_ne!(field(&dynamic, "username"), first_user);
+    until(|| !server.is_alive(&first));
+    assert!(child.hold().is_some() && secret.generation() == 1);
+    let owed = run.stop().await;
+    assert!(owed.is_empty(), "{owed:?}");
+    assert_eq!((server.accessors(), files(&journal(&server))), (before, 0));
+    until(|| postgres.roles() == [postgres.user()]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_batch_token_is_replaced_and_never_renewed_or_revoked() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.address());
+    let role = approle(&server, json!({ "token_type": "batch", "token_ttl": "4s" }));
+    let run = Run::start(&proxy.address(), identity(&role), &journal(&server));
+    let mut login = run.log_in().await;
+    assert!(run.secret(STATIC, "secret/db", LOGIN).await.is_ok());
+    assert_eq!(lives(&mut login, 2).await.len(), 2);
+    let failure = run.ask(CHILD, Scope::Child, Some(LOGIN)).await.unwrap_err();
+    assert_eq!(failure.kind(), Kind::Invalid, "{failure}");
+    assert!(run.stop().await.is_empty());
+    assert_eq!((proxy.requests("renew").len(), proxy.requests("revoke").len()), (0, 0));
+    assert_eq!(files(&journal(&server)), 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_lease_of_another_namespace_is_renewed_and_revoked_when_it_was_replaced() {
+    let (server, postgres) = (Server::start(), Postgres::start());
+    let root = server.root_token();
+    assert_eq!(server.api("POST", "sys/namespaces/team", None).0, 200);
+    let ask = |path: &str, body: Value| {
+        let (status, reply) = server.api_as(root, "POST", path, Some(body), Some("team"));
+        assert!(status < 300, "{path}: {reply}");
+    };
+    ask("sys/mounts/database", json!({ "type": "database" }));
+    let url = postgres.url_for("{{username}}", "{{password}}");
+    let (plugin, user, password) = ("postgresql-database-plugin", postgres.user(), postgres.password());
+    ask(
+        "database/config/postgres",
+        json!({ "plugin_name": plugin, "connection_url": url, "username": user, "password": password, "allowed_roles": "*" }),
+    );
+    let create = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
+    let role =
+        json!({ "db_name": "postgres", "creation_statements": create, "default_ttl": "4s", "max_ttl": "8s" });
+    ask("database/roles/app", role);
+    let role = approle(&server, json!({ "token_ttl": "10m" }));
+    server.policy(
+        "app",
+        r#"path "team/database/creds/app" { capabilities = ["read"] }
+        path "team/sys/leases/*" { capabilities = ["update"] }"#,
+    );
+    let mut run = Run::start(server.address(), identity(&role), &journal(&server));
+    run.log_in().await;
+    let place = VaultReference { namespace: Some(namespace("team")), ..reference("database/creds/app") };
+    let dynamic = run.ask(DYNAMIC, Scope::Secret(place), Some(LOGIN)).await.unwrap();
+    let first = field(&dynamic, "username");
+    run.wait_for(1, |event| matches!(event, Event::Renewed { slot: DYNAMIC, .. } | Event::Failed { .. }))
+        .await;
+    assert!(matches!(run.told.last(), Some(Event::Renewed { .. })), "{:?}", run.told);
+    run.wait_for(1, replaced(DYNAMIC)).await;
+    run.wait_for(1, |event| matches!(event, Event::Settled { slot: DYNAMIC, .. } | Event::Owed { .. })).await;
+    assert!(matches!(run.told.last(), Some(Event::Settled { .. })), "{:?}", run.told);
+    until(|| !postgres.roles().contains(&first));
+    run.stop().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_comes_when_the_end_has_begun_is_given_back_too() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.address());
+    let role = approle(&server, json!({ "token_ttl": "10m" }));
+    let before = server.accessors();
+    proxy.set_for("login", Fault::Delay(Duration::from_millis(500)), 1);
+    let run = Run::start(&proxy.address(), identity(&role), &journal(&server));
+    let proxy = Arc::new(proxy);
+    let eyes = Arc::clone(&proxy);
+    let under_way = tokio::task::spawn_blocking(move || eyes.wait_for("login", 1));
+    tokio::select! {
+        asked = run.ask(LOGIN, Scope::Login, None) => panic!("answered too soon: {asked:?}"),
+        _ = under_way => {}
+    }
+    assert!(run.stop().await.is_empty());
+    assert_eq!(proxy.requests("revoke-self").len(), 1);
+    assert_eq!(server.accessors(), before);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_login_whose_answer_is_lost_is_made_again_by_the_engine_alone() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.address());
+    let role = approle(&server, json!({ "token_ttl": "10m" }));
+    proxy.set_for("login", Fault::Cut(0), 1);
+    let mut run = Run::start(&proxy.address(), identity(&role), &journal(&server));
+    let failure = run.ask(LOGIN, Scope::Login, None).await.unwrap_err();
+    assert_eq!((failure.kind(), proxy.requests("login").len()), (Kind::Unreachable, 1));
+    let ((), time) =
+        timed(run.wait_for(1, |event| matches!(event, Event::Obtained { slot: LOGIN, .. }))).await;
+    assert!(time >= Duration::from_millis(900) && time < Duration::from_secs(3), "{time:?}");
+    assert_eq!(proxy.requests("login").len(), 2);
+    assert!(run.stop().await.is_empty());
+}
