@@ -14,7 +14,7 @@ struct Plan<'a> {
 pub(crate) fn test(words: &[&str]) -> Outcome {
     let plan = plan(words)?;
     let server = tools::server()?;
-    tools::postgres()?;
+    tools::packages()?;
     say(&format!("server: {}", server.display()));
     for features in rounds(&plan) {
         run(cargo(["build", "--package", "leasehold-cli"]).args(*features))?;

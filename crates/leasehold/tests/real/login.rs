@@ -162,7 +162,7 @@ async fn a_wrapped_secret_id_is_unwrapped_once_and_only_from_where_it_belongs() 
     let failure = late.log_in(&client).await.unwrap_err();
     assert_failure(
         &failure,
-        Kind::Expired,
+        Kind::NeedsLogin,
         "the wrapping token has expired or was used before (writing sys/wrapping/lookup)",
         "if nobody here used it, somebody else has: have what was inside revoked, and ask for a new one",
     );
@@ -245,7 +245,10 @@ async fn a_signed_token() {
     let credentials = Credentials::Jwt { role: Some("ci".into()), jwt: Source::File(file.clone()) };
     let auth = log_in(&client, credentials.clone()).await.unwrap();
     assert_eq!((auth.metadata["role"].as_str(), auth.lease_duration.as_secs()), ("ci", 60));
-    for wrong in [&old, &format!("{}x", &good[..good.len() - 1]), "no.jwt.at-all"] {
+    // In the midst of the signature: its last character has bits that mean nothing.
+    let (head, tail) = good.split_at(good.len() - 100);
+    let other = if tail.starts_with('A') { "B" } else { "A" };
+    for wrong in [&old, &format!("{head}{other}{}", &tail[1..]), "no.jwt.at-all"] {
         fs::write(&file, wrong).unwrap();
         let failure = log_in(&client, credentials.clone()).await.unwrap_err();
         refused(&failure, "jwt");
