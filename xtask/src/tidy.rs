@@ -7,6 +7,8 @@ mod modules;
 mod packages;
 mod style;
 
+pub(crate) use packages::crate_count;
+
 use crate::step::{Outcome, say};
 use allowance::Allowance;
 use std::fmt;
@@ -32,7 +34,7 @@ const CRATES: usize = 200;
 pub(crate) fn tidy() -> Outcome {
     let mut findings = of_sources()?;
     findings.extend(packages::walls(&packages::metadata()?));
-    let crates = packages::crate_count()?;
+    let crates = crate_count()?;
     say(&format!("{crates} crates in the tree of the binary, {CRATES} allowed"));
     for finding in &findings {
         eprintln!("{finding}");
@@ -55,6 +57,7 @@ fn of_sources() -> Outcome<Vec<Finding>> {
     for source in &sources {
         findings.extend(style::head(source));
         findings.extend(style::bans(source));
+        findings.extend(style::openers(source));
         findings.extend(
             style::lengths(source).into_iter().filter(|long| !allowance.permits(&long.name)).map(Into::into),
         );

@@ -23,11 +23,12 @@ use self::server::ServerArguments;
 )]
 #[command(after_help = "Examples:
   leasehold run --env DB_PASSWORD=vault://secret/db#password -- ./server
-  leasehold get vault://secret/db#password | psql-password-from-stdin
+  leasehold get vault://secret/registry#password | docker login --username ci --password-stdin
   leasehold config show --origin
 
-`leasehold help COMMAND` tells more. Settings come from flags, then variables (VAULT_ADDR, VAULT_NAMESPACE,
-VAULT_TOKEN, VAULT_ROLE_ID, VAULT_SECRET_ID and their BAO_ twins), then leasehold.toml.")]
+Settings come from flags, then variables (VAULT_ADDR, VAULT_NAMESPACE, VAULT_TOKEN,
+VAULT_ROLE_ID, VAULT_SECRET_ID and their BAO_ twins), then leasehold.toml.
+`leasehold help COMMAND` tells more.")]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]

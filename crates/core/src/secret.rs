@@ -18,6 +18,17 @@ use zeroize::Zeroizing;
 /// assert_eq!(secret.expose(), "hunter2");
 /// assert!(secret.is_same(&Secret::new("hunter2")));
 /// ```
+///
+/// Neither of these compiles:
+///
+/// ```compile_fail
+/// println!("{}", leasehold_core::Secret::new("hunter2"));
+/// ```
+///
+/// ```compile_fail
+/// use leasehold_core::Secret;
+/// assert!(Secret::new("a") == Secret::new("a"));
+/// ```
 #[derive(Clone)]
 pub struct Secret(Arc<Zeroizing<String>>);
 

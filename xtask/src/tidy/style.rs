@@ -73,6 +73,40 @@ impl<'ast> Visit<'ast> for Functions<'_> {
     }
 }
 
+/// What `core` and `vault` must not name: they open nothing, and are told the time.
+const OPENERS: [&str; 9] = [
+    "std::net",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::os",
+    "std::{",
+    "Instant",
+    "SystemTime",
+];
+
+/// `core` and `vault` open nothing: no socket, no file, no environment, no clock.
+pub(super) fn openers(source: &Source) -> Vec<Finding> {
+    let is_closed =
+        ["crates/core/src/", "crates/vault/src/"].iter().any(|folder| source.path.starts_with(folder));
+    let lines =
+        source.text.lines().enumerate().filter(|(_, line)| is_closed && !line.trim_start().starts_with("//"));
+    let found =
+        lines.filter_map(|(at, line)| Some((at + 1, OPENERS.iter().find(|opener| has_word(line, opener))?)));
+    let finding = |(line, opener)| {
+        let text = format!("`{opener}` in a crate that opens nothing");
+        Finding { path: source.path.clone(), line, text }
+    };
+    found.map(finding).collect()
+}
+
+/// Whether a line has this text, and not as the beginning of a longer word (`Instants` is none of a clock's).
+fn has_word(line: &str, word: &str) -> bool {
+    line.match_indices(word)
+        .any(|(at, _)| !line[at + word.len()..].starts_with(|c: char| c.is_alphanumeric()))
+}
+
 /// No test is switched off, nothing is left to do, and no test sleeps in wait of a time.
 pub(super) fn bans(source: &Source) -> Vec<Finding> {
     let mut bans = Bans { source, sleeps: source.path.contains("/tests/"), found: Vec::new() };
@@ -162,6 +196,18 @@ mod tests {
         check("/// A thing.\nfn f() {}", false);
         check("\n//! A thing.\n", false);
         check("", false);
+    }
+
+    #[test]
+    fn what_opens_something_is_found_where_nothing_may() {
+        let check = |path: &str, text: &str, expect: usize| {
+            assert_eq!(openers(&source(path, text)).len(), expect, "{path}: {text}");
+        };
+        check("crates/core/src/a.rs", "use std::fs;", 1);
+        check("crates/vault/src/a.rs", "fn f() { std::net::lookup(); }", 1);
+        check("crates/core/src/a.rs", "use std::time::{Duration, Instant};", 1);
+        check("crates/core/src/a.rs", "// std::fs\nuse std::fmt;\nstruct Instants;", 0);
+        check("crates/leasehold/src/a.rs", "use std::fs;", 0);
     }
 
     #[test]

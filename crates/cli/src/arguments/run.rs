@@ -40,16 +40,16 @@ pub(crate) struct RunArguments {
     #[arg(long = "file", value_name = "PATH=REF", help_heading = "Secrets")]
     pub(crate) files: Vec<String>,
     /// What the command gets when a secret changes: `ignore`, `signal[:SIG]` (HUP if none is named) or `restart`.
-    /// Files are replaced in any case.
+    /// Files are replaced in any case [default: ignore]
     #[arg(long, value_name = "ACTION", help_heading = "Life")]
     pub(crate) on_change: Option<OnChange>,
-    /// How often static secrets are read again.
+    /// How often static secrets are read again [default: 65s to 70s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse_interval, help_heading = "Life")]
     pub(crate) refresh_interval: Option<Duration>,
-    /// The signal that asks the command to stop.
+    /// The signal that asks the command to stop [default: TERM]
     #[arg(long, value_name = "SIG", help_heading = "Life")]
     pub(crate) stop_signal: Option<String>,
-    /// How long the command may take to stop before its process group is killed.
+    /// How long the command may take to stop before its process group is killed [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Life")]
     pub(crate) stop_timeout: Option<Duration>,
     /// How long leases live when this host dies.
