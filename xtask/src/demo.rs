@@ -4,14 +4,13 @@ mod page;
 
 mod job;
 
-use crate::step::{Outcome, cargo, run, say};
+use crate::step::Outcome;
 use crate::tools;
 use job::{Job, Place};
 use leasehold_testkit::{AppRole, Server, canary};
 use page::Page;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,12 +21,10 @@ const POLICY: &str = r#"path "secret/data/db" { capabilities = ["read"] }"#;
 
 /// Builds the binary, gets the server and plays the story.
 pub(crate) fn demo() -> Outcome {
-    say("building leasehold");
-    run(&mut cargo(["build", "--quiet", "--release", "--package", "leasehold-cli"]))?;
-    let server = tools::server()?;
+    let (leasehold, server) = (tools::leasehold()?, tools::server()?);
     let interrupted = interruption()?;
     let begin = Instant::now();
-    let played = Story::begin(&server).and_then(|mut story| story.play());
+    let played = Story::begin(&server, leasehold).and_then(|mut story| story.play());
     if played.is_err() && interrupted.load(Ordering::SeqCst) {
         return Err("interrupted; nothing is left running".to_owned());
     }
@@ -49,13 +46,14 @@ fn interruption() -> Outcome<Arc<AtomicBool>> {
 struct Story {
     page: Page,
     server: Server,
+    leasehold: PathBuf,
     /// The server's command line, as a reader would type it: `bao` or `vault`.
     tool: String,
     place: Place,
 }
 
 impl Story {
-    fn begin(binary: &Path) -> Outcome<Self> {
+    fn begin(binary: &Path, leasehold: PathBuf) -> Outcome<Self> {
         let mut page = Page::new();
         page.step("A real server, all in memory, on a free port of the loopback");
         let server = Server::start();
@@ -65,7 +63,7 @@ impl Story {
         let (_, health) = server.api("GET", "sys/health", None);
         page.note(&format!("version {} answers at {}", words(&health["version"]), server.address()));
         let place = Place::new(&server)?;
-        Ok(Self { page, server, tool, place })
+        Ok(Self { page, server, leasehold, tool, place })
     }
 
     fn play(&mut self) -> Outcome {
@@ -111,7 +109,7 @@ impl Story {
     fn run_job(&mut self, login: &AppRole) -> Outcome<Job> {
         self.page.step("The main job: a program that gets the secret, in a variable and in a file");
         self.page.command(&typed(&self.place.words()));
-        self.place.start(&leasehold()?, &self.server, login)
+        self.place.start(&self.leasehold, &self.server, login)
     }
 
     /// Passes on the child's next line and compares it with what the server was given.
@@ -176,13 +174,6 @@ impl Story {
     fn look_up(&self, accessor: &str) -> (u16, Value) {
         self.server.api("POST", "auth/token/lookup-accessor", Some(json!({ "accessor": accessor })))
     }
-}
-
-/// The release binary, beside the folder that we were built into.
-fn leasehold() -> Outcome<PathBuf> {
-    let own = env::current_exe().map_err(|error| error.to_string())?;
-    let target = own.ancestors().nth(2).ok_or("xtask does not run from a target folder")?;
-    Ok(target.join("release/leasehold"))
 }
 
 /// A command as it would be typed, with quotes where the shell needs them.

@@ -19,6 +19,8 @@ mod suite;
 
 mod demo;
 
+mod bench;
+
 use std::env;
 use std::process::ExitCode;
 use step::Outcome;
@@ -29,6 +31,7 @@ Usage: cargo xtask COMMAND
   demo                     the main job against a real OpenBao server, step by step
   test [--full] [FILTER]   every test, against real servers; --full again with every feature on;
                            FILTER runs those whose name holds it
+  bench [--rounds N]       leasehold beside the server's own tools: writes docs/benchmarks.md and its picture
   check                    what CI wants of each commit: fmt, clippy, doc, deny, tidy, unit tests
   tidy                     the rules of the house that no other tool knows
   deny [--advisories]      licences, sources and banned crates; with the advisory database (needs the network)
@@ -57,6 +60,7 @@ fn run(words: &[&str]) -> Outcome {
             Ok(())
         }
         ["demo"] => demo::demo(),
+        ["bench", rest @ ..] => bench::bench(rest),
         ["test", rest @ ..] => suite::test(rest),
         ["check"] => check::check(),
         ["tidy"] => tidy::tidy(),

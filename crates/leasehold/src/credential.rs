@@ -1,29 +1,55 @@
-//! The reader's half of a credential: the present value at the cost of an atomic load.
+//! The reader's half of a credential: the present value at the cost of one plain load.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::{ArcSwapOption, Cache};
 use leasehold_core::{Grant, SlotId};
 use tokio::sync::watch;
 
 /// A credential that is kept good behind the reader's back. Cheap to clone; all clones see the same.
 ///
-/// No reader ever waits for a writer: [`current`](Self::current) is an atomic load, whatever the engine is doing.
+/// No reader ever waits for a writer. Each task has a clone of its own and asks it with
+/// [`current`](Self::current), which writes to no memory that another core looks at; a handle that is shared is
+/// asked with [`hold`](Self::hold).
+///
+/// ```
+/// use leasehold::core::{Fields, Grant, Lease, Secret, SlotId};
+/// use leasehold::credential::Publisher;
+/// use std::sync::Arc;
+///
+/// let publisher = Publisher::new(SlotId(1));
+/// let mut credential = publisher.credential();
+/// assert!(credential.current().is_none());
+///
+/// let fields = Fields::from_iter([("password", Secret::new("blue"))]);
+/// publisher.publish(1, Arc::new(Grant { fields, lease: Lease::STATIC, version: None, refresh_in: None }));
+/// let password = credential.current().and_then(|grant| grant.fields.field("password"));
+/// assert_eq!(password.map(Secret::expose), Some("blue"));
+/// ```
 #[derive(Clone)]
 pub struct Credential {
     slot: SlotId,
-    value: Arc<ArcSwapOption<Grant>>,
+    value: Value,
+    /// What this handle gave last. Made at the first question, so that a handle nobody asks keeps no secret.
+    last: Option<Cache<Value, Option<Arc<Grant>>>>,
     generation: watch::Receiver<u32>,
 }
 
+type Value = Arc<ArcSwapOption<Grant>>;
+
 impl Credential {
     /// The present value; none before the first and after the last.
-    pub fn current(&self) -> Guard<Option<Arc<Grant>>> {
-        self.value.load()
+    ///
+    /// The handle keeps what it gave until it is asked again or dropped, so the memory of a secret that was
+    /// replaced or withdrawn is wiped no earlier than that.
+    pub fn current(&mut self) -> Option<&Grant> {
+        self.last.get_or_insert_with(|| Cache::new(Arc::clone(&self.value))).load().as_deref()
     }
 
     /// The present value, to be kept for the length of a request. It stays as it is while a new one is published.
+    ///
+    /// Costs about 30 ns, and more while other cores do the same or publish; the handle keeps nothing.
     pub fn hold(&self) -> Option<Arc<Grant>> {
         self.value.load_full()
     }
@@ -55,7 +81,7 @@ impl fmt::Debug for Credential {
 #[derive(Debug)]
 pub struct Publisher {
     slot: SlotId,
-    value: Arc<ArcSwapOption<Grant>>,
+    value: Value,
     generation: watch::Sender<u32>,
 }
 
@@ -82,6 +108,7 @@ impl Publisher {
         Credential {
             slot: self.slot,
             value: Arc::clone(&self.value),
+            last: None,
             generation: self.generation.subscribe(),
         }
     }
@@ -102,23 +129,37 @@ mod tests {
         Arc::new(Grant { fields, lease: Lease::STATIC, version: None, refresh_in: None })
     }
 
-    fn seen(credential: &Credential) -> Option<String> {
-        let grant = credential.current();
-        Some(grant.as_ref()?.fields.field("value")?.expose().to_owned())
+    fn seen(credential: &mut Credential) -> Option<String> {
+        Some(credential.current()?.fields.field("value")?.expose().to_owned())
     }
 
     #[test]
-    fn a_guard_keeps_its_value_while_another_is_published() {
+    fn a_held_value_stays_while_another_is_published() {
         let publisher = Publisher::new(SlotId(1));
-        let credential = publisher.credential();
-        assert_eq!((seen(&credential), credential.generation()), (None, 0));
+        let mut credential = publisher.credential();
+        assert_eq!((seen(&mut credential), credential.generation()), (None, 0));
         publisher.publish(1, grant("one"));
         let held = credential.hold().unwrap();
         publisher.publish(2, grant("two"));
-        assert_eq!((seen(&credential).as_deref(), credential.generation()), (Some("two"), 2));
+        assert_eq!((seen(&mut credential).as_deref(), credential.generation()), (Some("two"), 2));
         assert_eq!(held.fields.field("value").unwrap().expose(), "one");
         publisher.withdraw();
-        assert_eq!(seen(&credential), None);
+        assert_eq!(seen(&mut credential), None);
+    }
+
+    #[test]
+    fn a_handle_keeps_what_it_gave_last_and_nothing_else() {
+        let publisher = Publisher::new(SlotId(1));
+        let (first, second) = (grant("one"), grant("two"));
+        let holders = || (Arc::strong_count(&first), Arc::strong_count(&second));
+        publisher.publish(1, Arc::clone(&first));
+        let mut credential = publisher.credential();
+        assert_eq!(holders(), (2, 1), "a handle that was not asked keeps nothing");
+        credential.current();
+        publisher.publish(2, Arc::clone(&second));
+        assert_eq!(holders(), (2, 2), "the first is kept by the handle alone");
+        credential.current();
+        assert_eq!(holders(), (1, 3), "and let go when the handle is asked again");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn metadata() -> Outcome<Value> {
 }
 
 /// The crates in the tree of the binary as it is built by default.
-pub(super) fn crate_count() -> Outcome<usize> {
+pub(crate) fn crate_count() -> Outcome<usize> {
     let tree =
         output(&mut cargo(["tree", "--package", "leasehold-cli", "--edges", "normal", "--prefix", "none"]))?;
     let crates: BTreeSet<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();

@@ -1,0 +1,110 @@
+//! The page: `docs/benchmarks.md`.
+
+use super::race::{Spread, Tally};
+use super::report::{Bar, Report};
+use crate::step::Outcome;
+
+/// The whole page.
+pub(super) fn page(report: &Report, bars: &[Bar]) -> Outcome<String> {
+    Ok(format!(
+        include_str!("page.md"),
+        rounds = report.rounds,
+        bars = bar_table(bars),
+        with_static = race_table(&report.with_static),
+        with_dynamic = race_table(&report.with_dynamic),
+        floor_wall = report.floor.wall,
+        floor_peak = report.floor.peak,
+        sizes = table(
+            &["program", "size"],
+            report.sizes.map(|(name, size)| vec![format!("`{name}`"), format!("{size:.1} MB")])
+        ),
+        crates = report.crates,
+        ledger = ledger_table(report)?,
+        reads = read_table(report)?,
+        surroundings = table(
+            &["", ""],
+            report.surroundings.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()])
+        ),
+    ))
+}
+
+/// The bars alone, for the page and for the terminal.
+pub(super) fn bar_table(bars: &[Bar]) -> String {
+    let verdict = |bar: &Bar| if bar.is_met() { "yes" } else { "**no**" }.to_owned();
+    let row = |bar: &Bar| vec![bar.what.to_owned(), bar.allowed(), bar.measured(), verdict(bar)];
+    table(&["bar", "at most", "measured", "met"], bars.iter().map(row))
+}
+
+fn race_table(tallies: &[Tally]) -> String {
+    let head =
+        ["", "wall time, ms", "times ours", "CPU time, ms", "peak memory, MiB", "tokens left", "leases left"];
+    let ours = tallies.first().map_or(f64::NAN, |tally| tally.wall().median);
+    let row = |tally: &Tally| {
+        vec![
+            format!("`{}`", tally.name),
+            spread(tally.wall()),
+            format!("{:.1}", tally.wall().median / ours),
+            spread(tally.cpu()),
+            spread(tally.peak()),
+            tally.left.tokens.to_string(),
+            tally.left.leases.to_string(),
+        ]
+    };
+    table(&head, tallies.iter().map(row))
+}
+
+fn ledger_table(report: &Report) -> Outcome<String> {
+    let row = |name: &str, figure: &str, unit: &str| {
+        Ok::<_, String>(vec![name.to_owned(), format!("{} {unit}", report.figures.value(figure)?)])
+    };
+    let rows = [
+        row("memory of a slot, beside its secret", "bytes_per_slot", "B")?,
+        row("one due slot: its errand out, its result in", "due_slot", "ns")?,
+        row("a tick when nothing is due", "tick_nothing_due", "ns")?,
+    ];
+    Ok(table(&["", ""], rows))
+}
+
+fn read_table(report: &Report) -> Outcome<String> {
+    let reads = [
+        ("`credential.current()`", "current"),
+        ("`credential.current()` and a byte of the token", "current_and_token"),
+        ("`credential.hold()`", "hold"),
+        ("`RwLock<String>`, read and cloned", "rwlock_string_clone"),
+    ];
+    let rows: Outcome<Vec<Vec<String>>> =
+        reads.iter().map(|(name, figure)| read_row(report, name, figure)).collect();
+    Ok(table(&["read", "without pause", "rotations", "every 10 µs", "rotations"], rows?))
+}
+
+fn read_row(report: &Report, name: &str, figure: &str) -> Outcome<Vec<String>> {
+    let mut row = vec![name.to_owned()];
+    for pace in ["unpaced", "paced"] {
+        row.push(format!("{:.1} ns", report.figures.value(&format!("{figure}_{pace}"))?));
+        row.push(format!("{}/s", report.figures.value(&format!("{figure}_{pace}_rotations"))?));
+    }
+    Ok(row)
+}
+
+fn spread(spread: Spread) -> String {
+    format!("{:.1} ({:.1} to {:.1})", spread.median, spread.least, spread.most)
+}
+
+/// A table; the first column to the left, the others to the right.
+fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+    let rule = format!("|---|{}\n", "---:|".repeat(head.len().saturating_sub(1)));
+    line(&head) + &rule + &rows.into_iter().map(|row| line(&row)).collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_rule_below_its_head() {
+        let rows = [vec!["a".to_owned(), "1".to_owned()]];
+        assert_eq!(table(&["name", "value"], rows), "| name | value |\n|---|---:|\n| a | 1 |\n");
+    }
+}
