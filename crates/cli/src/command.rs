@@ -28,7 +28,7 @@ use crate::exit::Exit;
 use crate::ui::Ui;
 
 /// How long giving everything back may take.
-const CLOSING: Duration = Duration::from_secs(5);
+const CLOSING: Duration = Duration::from_secs(3);
 /// How long leases live when this host dies, where that is not a setting.
 const PARENT_TTL: Duration = Duration::from_secs(60);
 

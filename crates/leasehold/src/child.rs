@@ -1,6 +1,7 @@
 //! A process with its credentials: started, signalled, waited for, stopped.
 //!
-//! The child gets a process group of its own, and the terminal if we have it. It is started by way of a
+//! The child gets a process group of its own, and the terminal whenever we have it. Only in a pipeline or a script on a
+//! terminal it stays in ours. It is started by way of a
 //! [launcher](launch), so that the kernel signals it when we die.
 
 mod launch;
@@ -9,7 +10,6 @@ mod terminal;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::task::Poll;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill, killpg, raise};
@@ -21,7 +21,7 @@ use leasehold_core::{Failure, Kind};
 
 pub use launch::{LAUNCH, launch};
 pub use nix::sys::signal::Signal as ChildSignal;
-use terminal::Terminal;
+use terminal::{AfterStop, Terminal};
 
 /// What to start.
 pub struct Plan {
@@ -85,7 +85,11 @@ impl Child {
         if !self.terminal.is_handed_over() {
             return Ok(());
         }
-        waitpid(self.pid, Some(WaitPidFlag::WUNTRACED))?;
+        match waitpid(self.pid, Some(WaitPidFlag::WUNTRACED))? {
+            WaitStatus::Stopped(..) => {}
+            // It has ended at the gate, and is waited for: there is no child.
+            _ => return Err(Errno::ECHILD),
+        }
         self.terminal.give(self.pid);
         killpg(self.pid, Signal::SIGCONT)
     }
@@ -98,31 +102,41 @@ impl Child {
             match waitpid(self.pid, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
                 Ok(WaitStatus::Exited(_, code)) => return self.ended(Exit::Code(code)),
                 Ok(WaitStatus::Signaled(_, signal, _)) => return self.ended(Exit::Signal(signal)),
-                Ok(WaitStatus::Stopped(_, signal)) if self.terminal.is_ours() => self.suspend(signal),
+                Ok(WaitStatus::Stopped(_, signal)) => self.stopped(signal),
                 Ok(WaitStatus::StillAlive) => drop(self.news.recv().await),
-                Err(Errno::ECHILD) => return self.ended(Exit::Code(0)),
+                // Somebody else has waited for it; what nobody can tell is no success.
+                Err(Errno::ECHILD) => return self.ended(Exit::Code(255)),
                 Ok(_) | Err(_) => {}
             }
         }
     }
 
     fn ended(&self, exit: Exit) -> Exit {
-        self.terminal.take_back();
+        self.terminal.take_back(self.pid);
         exit
     }
 
-    /// Stops this process like the child, so that the shell gets its prompt; goes on when the shell says so.
-    fn suspend(&self, signal: Signal) {
-        tracing::debug!(%signal, "the child was stopped, and so are we");
-        self.terminal.take_back();
-        // What cannot be done here is of no harm: then only the prompt does not come back.
-        let _ = raise(Signal::SIGSTOP);
+    fn stopped(&self, signal: Signal) {
+        match self.terminal.after_stop(signal) {
+            AfterStop::Leave => return,
+            AfterStop::Resume => {}
+            AfterStop::Suspend => {
+                tracing::debug!(%signal, "the child was stopped, and so are we");
+                self.terminal.take_back(self.pid);
+                // What cannot be done here is of no harm: then only the prompt does not come back.
+                let _ = raise(Signal::SIGSTOP);
+            }
+        }
         self.terminal.give(self.pid);
+        // It may have ended at this moment.
         let _ = killpg(self.pid, Signal::SIGCONT);
     }
 
     /// Passes a signal on. One that was typed at a terminal which the child shares with us has reached it.
     pub fn forward(&self, signal: Signal) {
+        if signal == Signal::SIGCONT {
+            self.terminal.give(self.pid);
+        }
         if !(self.terminal.is_shared() && is_typed(signal)) {
             // It may have ended at this moment.
             let _ = kill(self.pid, signal);
@@ -135,25 +149,20 @@ impl Child {
         let _ = kill(self.pid, signal);
     }
 
-    /// Asks the child to stop, and kills it with its whole process group when it has not after this time.
-    pub async fn stop(&mut self, limit: Duration) -> Exit {
+    /// Asks the child to stop, by its stop signal.
+    pub fn ask_to_stop(&self) {
         self.signal(self.stop_signal);
-        // A stopped child gets no signal but these two.
+        // One that is stopped gets the signal only once it goes on.
         self.signal(Signal::SIGCONT);
-        match tokio::time::timeout(limit, self.wait()).await {
-            Ok(exit) => exit,
-            Err(_) => self.kill().await,
-        }
     }
 
-    /// Kills the child and its process group.
-    pub async fn kill(&mut self) -> Exit {
+    /// Kills the child, with its process group if it has one of its own.
+    pub fn kill_group(&self) {
         match self.terminal.is_shared() {
             true => self.signal(Signal::SIGKILL),
             // It may have ended at this moment.
             false => drop(killpg(self.pid, Signal::SIGKILL)),
         }
-        self.wait().await
     }
 }
 
@@ -167,7 +176,8 @@ fn is_typed(signal: Signal) -> bool {
 pub struct Signals(Vec<(Signal, unix::Signal)>);
 
 impl Signals {
-    /// From now on these signals do not end this process.
+    /// From now on these signals do not end this process. One that the caller has us ignore, as `nohup` does with a
+    /// hangup, stays ignored, by the child too.
     pub fn listen() -> Result<Self, Failure> {
         let signals = [
             Signal::SIGHUP,
@@ -181,9 +191,11 @@ impl Signals {
             Signal::SIGCONT,
             Signal::SIGTSTP,
         ];
+        let ignored = ignored();
+        let heard = signals.into_iter().filter(|signal| ignored & (1 << (*signal as i32 - 1)) == 0);
         let listen =
             |signal: Signal| unix::signal(SignalKind::from_raw(signal as i32)).map(|stream| (signal, stream));
-        let streams: Result<Vec<_>, _> = signals.into_iter().map(listen).collect();
+        let streams: Result<Vec<_>, _> = heard.map(listen).collect();
         let failed = |error| Failure::new(Kind::Broken, format!("cannot listen for signals: {error}"));
         streams.map(Self).map_err(failed)
     }
@@ -209,6 +221,13 @@ impl Signals {
             }
         }
     }
+}
+
+/// The signals that this process ignores, the bit of signal N at N - 1. Where the system does not tell, none.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

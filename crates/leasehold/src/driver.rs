@@ -294,8 +294,9 @@ fn log(event: &Event) {
         Event::Failed { slot, failure, attempt } => {
             tracing::warn!(slot = slot.0, kind = failure.kind().token(), attempt, "{failure}");
         }
+        // Whoever stops the engine is told of what is still owed then; much of it goes along with its token before.
         Event::Owed { slot, failure, .. } => {
-            tracing::warn!(
+            tracing::info!(
                 slot = slot.0,
                 kind = failure.kind().token(),
                 "could not be given back: {failure}"

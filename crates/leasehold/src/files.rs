@@ -94,12 +94,29 @@ fn name_of(path: &Path) -> String {
     path.to_string_lossy().trim_start_matches('/').replace('%', "%25").replace('/', "%2F")
 }
 
+/// Removes what dead runs left below these places.
+pub fn clear(places: &[PathBuf]) {
+    for common in places.iter().map(|place| common_folder(place)) {
+        if is_private(&common).unwrap_or(false) {
+            sweep(&common);
+        }
+    }
+}
+
+/// The folder of all runs of this user below a place.
+fn common_folder(place: &Path) -> PathBuf {
+    place.join(format!("leasehold-{}", nix::unistd::geteuid()))
+}
+
+fn is_private(folder: &Path) -> io::Result<bool> {
+    let meta = folder.symlink_metadata()?;
+    Ok(meta.is_dir() && meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o077 == 0)
+}
+
 fn make(place: &Path) -> io::Result<Files> {
-    let user = nix::unistd::geteuid().as_raw();
-    let common = place.join(format!("leasehold-{user}"));
+    let common = common_folder(place);
     DirBuilder::new().recursive(true).mode(0o700).create(&common)?;
-    let meta = common.symlink_metadata()?;
-    if !meta.is_dir() || meta.uid() != user || meta.mode() & 0o077 != 0 {
+    if !is_private(&common)? {
         return Err(io::Error::other("others may look into it"));
     }
     sweep(&common);

@@ -42,6 +42,7 @@ mod proxy;
 mod server;
 
 pub use canary::{Canaries, canary, random_hex};
+pub use deadline::wait_for;
 pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
 pub use server::{AppRole, Server};

@@ -56,8 +56,8 @@ fn become_child(arguments: impl IntoIterator<Item = OsString>) -> io::Result<std
     if gate == OsStr::new(GATED) {
         raise(Signal::SIGSTOP)?;
     }
-    // What we block is our own affair.
-    SigSet::empty().thread_set_mask()?;
+    // What we block is our own affair; what our caller blocks stays blocked.
+    SigSet::from(Signal::SIGTTOU).thread_unblock()?;
     let mut command = Command::new(program);
     if let Some(name) = arguments.next() {
         command.arg0(name);

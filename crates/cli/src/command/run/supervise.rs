@@ -9,7 +9,7 @@ use leasehold::child::{Child, ChildSignal, Exit, Plan, Signals};
 use leasehold::core::Failure;
 use leasehold::core::name::VaultReference;
 use leasehold::credential::Credential;
-use leasehold::files::Files;
+use leasehold::files::{self, Files};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -45,7 +45,9 @@ impl<'a> Supervisor<'a> {
         credentials: HashMap<VaultReference, Credential>,
         ui: Ui,
     ) -> Result<Self, Failure> {
-        let files = order.bindings.has_files().then(|| Files::create(&order.environment.private_places()));
+        let places = order.environment.private_places();
+        files::clear(&places);
+        let files = order.bindings.has_files().then(|| Files::create(&places));
         Ok(Self { order, program, credentials, files: files.transpose()?, ui })
     }
 
@@ -57,19 +59,22 @@ impl<'a> Supervisor<'a> {
         loop {
             let kill_at = stopping.map(|(_, at)| at);
             tokio::select! {
+                // A signal that came before the child's end is not for its successor.
+                biased;
+                signal = signals.next() => {
+                    match signal {
+                        ChildSignal::SIGTERM => child.ask_to_stop(),
+                        _ => child.forward(signal),
+                    }
+                    stopping = self.after(signal, stopping);
+                }
                 exit = child.wait() => match stopping {
-                    Some((Stopping::ToRestart, _)) => {
+                    Some((Stopping::ToRestart, _)) if !self.was_interrupted(exit) => {
                         stopping = None;
                         child = self.start()?;
                     }
                     _ => return Ok(exit),
                 },
-                signal = signals.next() => {
-                    child.forward(signal);
-                    if signal == ChildSignal::SIGTERM {
-                        stopping = Some((Stopping::ToEnd, self.limit()));
-                    }
-                }
                 () = changes.next() => if self.is_told(&child) && stopping.is_none() {
                     child.ask_to_stop();
                     stopping = Some((Stopping::ToRestart, self.limit()));
@@ -81,6 +86,27 @@ impl<'a> Supervisor<'a> {
                 }
             }
         }
+    }
+
+    /// What a signal makes of a stop: it ends a restart, and a second one does not put the limit off.
+    fn after(
+        &self,
+        signal: ChildSignal,
+        stopping: Option<(Stopping, Instant)>,
+    ) -> Option<(Stopping, Instant)> {
+        match signal {
+            ChildSignal::SIGTERM => {
+                Some((Stopping::ToEnd, stopping.map_or_else(|| self.limit(), |(_, at)| at)))
+            }
+            ChildSignal::SIGINT | ChildSignal::SIGQUIT => stopping.map(|(_, at)| (Stopping::ToEnd, at)),
+            _ => stopping,
+        }
+    }
+
+    /// Whether somebody at the terminal ended the child while it was to be restarted.
+    fn was_interrupted(&self, exit: Exit) -> bool {
+        let typed = [ChildSignal::SIGINT, ChildSignal::SIGQUIT].map(Exit::Signal);
+        typed.contains(&exit) && exit != Exit::Signal(self.order.stop_signal)
     }
 
     fn limit(&self) -> Instant {
@@ -145,36 +171,37 @@ async fn until(at: Option<Instant>) {
 }
 
 /// The changes of several credentials.
-struct Changes(JoinSet<Option<Credential>>);
+struct Changes {
+    watched: JoinSet<Option<Credential>>,
+    /// When the change that is under way counts as a whole.
+    settled: Option<Instant>,
+}
 
 impl Changes {
     fn of<'a>(credentials: impl Iterator<Item = &'a Credential>) -> Self {
-        let mut changes = Self(JoinSet::new());
+        let mut changes = Self { watched: JoinSet::new(), settled: None };
         credentials.for_each(|credential| changes.watch(credential.clone()));
         changes
     }
 
     fn watch(&mut self, mut credential: Credential) {
-        self.0.spawn(async move { credential.changed().await.then_some(credential) });
+        self.watched.spawn(async move { credential.changed().await.then_some(credential) });
     }
 
     /// Returns when something has changed. What changes together is one change.
+    ///
+    /// Cancelling it loses nothing.
     async fn next(&mut self) {
         loop {
-            match self.0.join_next().await {
-                Some(Ok(Some(credential))) => {
+            let settled = self.settled;
+            tokio::select! {
+                Some(changed) = self.watched.join_next() => if let Ok(Some(credential)) = changed {
                     self.watch(credential);
-                    break;
-                }
-                Some(_) => {}
-                None => std::future::pending().await,
+                    self.settled.get_or_insert_with(|| Instant::now() + SETTLING);
+                },
+                () = until(settled) => break,
             }
         }
-        let settled = Instant::now() + SETTLING;
-        while let Ok(Some(next)) = tokio::time::timeout_at(settled, self.0.join_next()).await {
-            if let Ok(Some(credential)) = next {
-                self.watch(credential);
-            }
-        }
+        self.settled = None;
     }
 }

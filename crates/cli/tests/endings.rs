@@ -1,0 +1,266 @@
+//! How a `leasehold run` ends, and what is left when it ends badly.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "a test harness starts programs and looks at the clock, and a failure is a failed test"
+)]
+
+mod stage;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use leasehold_testkit::{Canaries, Postgres, Server};
+use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+use serde_json::json;
+use stage::{Home, PASSWORD, Run, Stage, is_dead, soon};
+
+/// Goes on until it may finish.
+const WAIT: &str = "until [ -e finish ]; do sleep 0.02; done";
+const FLAGS: &[&str] = &["--env", PASSWORD];
+
+/// How long leasehold may take to give up on a server that does not answer, with a second of slack.
+const CLOSING: Duration = Duration::from_secs(6);
+
+fn begin(home: &Home, flags: &[&str], script: &str) -> Run {
+    home.run_started(&[FLAGS, flags].concat(), &format!("touch started; {script}"))
+}
+
+#[test]
+fn a_token_is_dead_within_a_second_of_the_childs_end() {
+    let stage = Stage::shared();
+    let mut longest = Duration::ZERO;
+    for _ in 0..20 {
+        let home = stage.home();
+        let mut run = begin(&home, &[], &format!("{WAIT}; date +%s%N >ended"));
+        let accessor = home.accessor();
+        assert!(stage.server.is_alive(&accessor));
+        home.touch("finish");
+        assert_eq!(run.wait(), 0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        assert!(!stage.server.is_alive(&accessor));
+        let ended: u64 = home.read("ended").trim().parse().unwrap();
+        longest = longest.max(now.saturating_sub(Duration::from_nanos(ended)));
+    }
+    println!("at most {longest:?} from the child's end to that of leasehold, the token dead by then");
+    assert!(longest < Duration::from_secs(1));
+}
+
+#[test]
+fn what_a_killed_run_left_is_cleared_by_the_next() {
+    let stage = Stage::shared();
+    let home = stage.home();
+    let link = home.path("link");
+    let file = format!("{}=vault://secret/db#password", link.display());
+    let script = "trap 'touch stopped; exit' TERM; echo $LEASEHOLD_FILES >folder; touch started";
+    let run = home.run_started(&[FLAGS, &["--file", &file]].concat(), &format!("{script}; {WAIT}"));
+    let (accessor, folder) = (home.accessor(), PathBuf::from(home.read("folder").trim()));
+    run.signal(SIGKILL);
+    home.wait_for("stopped", "");
+    assert!(stage.server.is_alive(&accessor) && folder.exists());
+    assert_eq!(home.journal().held(), [&*accessor]);
+    drop(run);
+    home.touch("finish");
+    let begun = Instant::now();
+    assert_eq!(home.run(&[], "exit 4").wait(), 4);
+    println!("cleared after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(!stage.server.is_alive(&accessor));
+    assert_eq!((home.journal().ever, folder.exists()), (vec![], false));
+    // The link leads nowhere now, and is replaced.
+    assert_eq!(home.run(&[FLAGS, &["--file", &file]].concat(), "grep one link").wait(), 0);
+    assert!(link.symlink_metadata().is_err());
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing() {
+    let stage = Stage::new();
+    for (flags, code) in [
+        (["--env", "P=vault://secret/none#x"], 125),
+        (["--env", "P=vault://secret/db#none"], 125),
+        (["--env", "P=vault://nowhere/db#x"], 125),
+        (["--file", "/proc/nowhere=vault://secret/db#password"], 125),
+    ] {
+        let home = stage.home();
+        let mut run = home.run(&[FLAGS, &flags].concat(), "touch started");
+        assert_eq!((run.wait(), stage.tokens()), (code, 0), "{flags:?}: {}", run.said());
+        assert!(!home.path("started").exists() && home.journal().ever.is_empty(), "{flags:?}");
+        assert!(home.file_folders().is_empty(), "{flags:?}");
+    }
+}
+
+/// A server that fails while the child runs: the child is untouched, its exit code passes, and what could not be
+/// revoked is said and kept.
+fn check_server(fail: impl Fn(&mut Server), mend: impl Fn(&mut Server)) -> Duration {
+    let mut stage = Stage::new();
+    let home = stage.home();
+    let mut run = begin(&home, &[], &format!("{WAIT}; exit 7"));
+    let accessor = home.accessor();
+    fail(&mut stage.server);
+    home.touch("finish");
+    let finished = Instant::now();
+    assert_eq!(run.wait(), 7, "{}", run.said());
+    let delay = finished.elapsed();
+    assert!(delay < CLOSING, "{delay:?}");
+    assert!(run.said().contains(&accessor), "{}", run.said());
+    assert_eq!(home.journal().held(), [accessor]);
+    mend(&mut stage.server);
+    delay
+}
+
+#[test]
+fn a_server_that_fails_delays_the_end_by_seconds_at_most() {
+    thread::scope(|scope| {
+        let sealed = scope.spawn(|| check_server(|server| server.seal(), |server| server.unseal()));
+        let stopped = scope.spawn(|| check_server(|server| server.stop(), |server| server.cont()));
+        let killed = check_server(Server::kill, |_| {});
+        let delays = (sealed.join().unwrap(), stopped.join().unwrap(), killed);
+        println!("ended after the child, the server sealed, stopped, killed: {delays:?}");
+    });
+}
+
+#[test]
+fn a_revocation_that_is_denied_changes_no_exit_code() {
+    // Without the default policy a token may not even revoke itself.
+    let stage = Stage::with_login(json!({"token_ttl": "10m", "token_no_default_policy": true}));
+    for code in [0, 9] {
+        let home = stage.home();
+        let mut run = begin(&home, &[], &format!("{WAIT}; exit {code}"));
+        let accessor = home.accessor();
+        home.touch("finish");
+        assert_eq!(run.wait(), code);
+        assert!(run.said().contains(&accessor), "{}", run.said());
+        assert_eq!(home.journal().held(), [accessor]);
+    }
+}
+
+#[test]
+fn a_short_lease_is_replaced_and_the_child_never_has_an_invalid_pair() {
+    let (stage, postgres) = (Stage::new(), Postgres::start());
+    stage.server.database(&postgres, "app", "4s", "8s");
+    let home = stage.home();
+    // Who it is comes from PGUSER and PGPASSWORD.
+    let url = postgres.url_for("", "").replace(":@", "");
+    let connect = format!("psql --no-psqlrc --command='SELECT 1' {url} >select 2>>refused || exit 9");
+    let script = format!(
+        "trap 'exit 0' TERM; echo $PGUSER >>users; touch started; until [ -e finish ]; do {connect}; sleep 0.2; done"
+    );
+    let flags = [
+        "--env",
+        "PGUSER=vault://database/creds/app#username",
+        "--env",
+        "PGPASSWORD=vault://database/creds/app#password",
+        "--on-change",
+        "restart",
+    ];
+    let begun = Instant::now();
+    let mut run = home.run_started(&flags, &script);
+    let users = || home.read("users").lines().map(str::to_owned).collect::<Vec<_>>();
+    soon("three pairs", || {
+        assert!(!run.is_over(), "{:?} {} {}", begun.elapsed(), run.said(), home.read("refused"));
+        (users().len() == 3).then_some(())
+    });
+    println!("three pairs after {:?}", begun.elapsed());
+    home.touch("finish");
+    assert_eq!((run.wait(), run.said()), (0, String::new()));
+    let mut distinct = users();
+    distinct.dedup();
+    assert_eq!(distinct.len(), 3, "{:?}", users());
+    assert_eq!(postgres.roles(), [postgres.user()], "every login is gone");
+    assert_eq!((stage.tokens(), stage.server.leases("database/creds/app")), (0, vec![]));
+}
+
+#[test]
+fn a_login_that_ends_is_replaced_and_rotations_still_arrive() {
+    let stage = Stage::with_login(json!({"token_ttl": "3s", "token_max_ttl": "6s"}));
+    let home = stage.home();
+    let script = "echo $LEASEHOLD_FILES >folder; touch started; until grep -q two $LEASEHOLD_FILES/p; do sleep 0.05; done";
+    let flags = ["--file", "p=vault://secret/db#password", "--refresh-interval", "1s"];
+    let begun = Instant::now();
+    let mut run = home.run_started(&flags, script);
+    let mut ever = Vec::new();
+    soon("the third token", || {
+        assert!(!run.is_over(), "{:?} {}", begun.elapsed(), run.said());
+        ever = home.journal().ever;
+        (ever.len() == 3).then_some(())
+    });
+    println!("the third token after {:?}", begun.elapsed());
+    stage.rotate("secret/db", "two");
+    assert_eq!((run.wait(), run.said()), (0, String::new()));
+    assert!(!ever.iter().any(|accessor| stage.server.is_alive(accessor)));
+    assert_eq!(stage.tokens(), 0);
+}
+
+/// Fails if a file below this folder holds a secret.
+fn assert_clean(canaries: &Canaries, folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() {
+            assert_clean(canaries, &path);
+        } else {
+            canaries.assert_absent(&fs::read(&path).unwrap(), &path.display().to_string());
+        }
+    }
+}
+
+/// Whether a text holds something that looks like a token.
+fn has_token(text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+    words.any(|word| {
+        word.strip_prefix("s.").or(word.strip_prefix("hvs.")).is_some_and(|rest| rest.len() >= 20)
+    })
+}
+
+#[test]
+fn no_secret_is_where_it_does_not_belong() {
+    let stage = Stage::new();
+    assert!(has_token(&format!("<{}>", stage.server.token(json!({"ttl": "1m"})))), "tokens look otherwise");
+    let mut canaries = Canaries::default();
+    stage.rotate("secret/db", &canaries.plant("password"));
+    for format in ["text", "json"] {
+        let home = stage.home();
+        let flags =
+            ["-vv", "--log-format", format, "--file", "p=vault://secret/db", "--refresh-interval", "1s"];
+        let script = format!("echo $PPID >parent; echo $$ >child; {WAIT}; exec sleep 60");
+        let mut run = begin(&home, &flags, &script);
+        let (parent, child) = (home.number("parent"), home.number("child"));
+        assert_eq!(parent, run.pid());
+        canaries.assert_absent(&fs::read(format!("/proc/{parent}/environ")).unwrap(), "the environment");
+        // Those that the caller gave may be in the environment that the caller gave, and nowhere else.
+        let mut canaries = Canaries::default();
+        canaries.watch(stage.secret_id());
+        let password = canaries.plant("rotated");
+        stage.rotate("secret/db", &password);
+        let file = home.file_folders()[0].join("p");
+        soon("the rotation", || fs::read_to_string(&file).ok()?.contains(&password).then_some(()));
+        assert_clean(&canaries, &home.path(""));
+        for pid in [parent, child] {
+            canaries.assert_absent(&fs::read(format!("/proc/{pid}/cmdline")).unwrap(), "the arguments");
+        }
+        home.touch("finish");
+        run.signal(SIGTERM);
+        assert_eq!(run.wait(), 143);
+        assert!(is_dead(child));
+        assert!(run.said().contains("read again"), "it says much: {}", run.said());
+        assert!(!has_token(&run.said()), "a token was said");
+        assert_clean(&canaries, &home.path(""));
+        assert!(home.file_folders().is_empty());
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_no_secret_on_disk_outside_of_its_folder_in_memory() {
+    let stage = Stage::new();
+    let mut canaries = Canaries::default();
+    canaries.watch(stage.secret_id());
+    stage.rotate("secret/db", &canaries.plant("password"));
+    let home = stage.home();
+    let run = begin(&home, &["-vv"], WAIT);
+    run.signal(SIGKILL);
+    assert_eq!(home.journal().held().len(), 1);
+    assert_clean(&canaries, &home.path(""));
+}
