@@ -7,6 +7,7 @@ use crate::errand::ErrandId;
 use crate::failure::Failure;
 use crate::grant::{Grant, Holding};
 use crate::moment::Moment;
+use crate::pace::Turn;
 use crate::policy::Jitter;
 use crate::schedule;
 use crate::scope::SlotId;
@@ -20,21 +21,24 @@ pub(crate) struct DebtId(pub(crate) u64);
 pub(crate) struct Debt {
     pub(crate) grant: Arc<Grant>,
     pub(crate) slot: SlotId,
-    /// The token to revoke a lease with.
+    /// The token to revoke a lease with, and its generation.
     pub(crate) asker: Option<Arc<Grant>>,
+    pub(crate) by: u32,
     /// The debts that are settled with this one: a token takes all below it along.
     pub(crate) below: Vec<DebtId>,
     /// The one that it waits for.
     pub(crate) above: Option<DebtId>,
     /// Children that were obtained with this generation of the slot have to move first.
     pub(crate) generation: u32,
-    /// The slot and generation of the token that it was obtained with.
+    /// The slot and generation of the token that it was obtained with; of what is foreign, the one that revokes it.
     pub(crate) ground: Option<(SlotId, u32)>,
     /// It is in another namespace than that token. So it does not end with it, and is revoked before it.
     pub(crate) is_foreign: bool,
+    /// The identity by whose pace it is revoked.
+    pub(crate) root: SlotId,
     pub(crate) due: Moment,
     /// The turn that the pace has given to its revocation.
-    pub(crate) turn: Option<Moment>,
+    pub(crate) turn: Option<Turn>,
     pub(crate) expiry: Moment,
     pub(crate) flight: Option<(ErrandId, Moment)>,
     pub(crate) attempts: u16,
@@ -50,6 +54,11 @@ impl Debt {
         (is_token && self.generation > 0).then_some((self.slot, self.generation))
     }
 
+    /// Whether it is dead when the token that was to revoke it is.
+    pub(crate) fn falls_with_asker(&self) -> bool {
+        !self.is_foreign && self.ground.is_none_or(|(_, generation)| generation == self.by)
+    }
+
     /// Whether it keeps the token that it was obtained with from being revoked.
     pub(crate) fn holds_up(&self, token: (SlotId, u32)) -> bool {
         self.is_foreign && self.ground == Some(token) && self.refusal.is_none()
@@ -60,11 +69,13 @@ impl Debt {
             grant,
             slot,
             asker: None,
+            by: 0,
             below: Vec::new(),
             above: None,
             generation: 0,
             ground: None,
             is_foreign: false,
+            root: slot,
             due,
             turn: None,
             expiry,

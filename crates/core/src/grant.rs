@@ -136,6 +136,11 @@ impl Grant {
     /// The name of the field in which a token stands.
     pub const TOKEN: &'static str = "token";
 
+    /// Whether it is in another namespace than this token, and so does not end with it.
+    pub(crate) fn is_foreign(&self, asker: &Self) -> bool {
+        !self.lease.is_static() && self.lease.holding.realm() != asker.lease.holding.realm()
+    }
+
     /// The token, if this is one.
     pub fn token(&self) -> Option<&Secret> {
         self.fields.field(Self::TOKEN)

@@ -11,9 +11,9 @@ use crate::debt::{Debt, DebtId};
 use crate::errand::{Done, Errand, ErrandId, Task};
 use crate::event::{End, Event};
 use crate::failure::{Failure, Kind};
-use crate::grant::Grant;
+use crate::grant::{Grant, Holding};
 use crate::moment::Moment;
-use crate::pace::Pace;
+use crate::pace::{Pace, Purpose};
 use crate::policy::{Jitter, Policy};
 use crate::scope::{Scope, SlotId};
 use crate::slot::{Flight, Ground, Slot, Step, Trouble};
@@ -170,8 +170,10 @@ impl Ledger {
 
     fn handle_ask(&mut self, ask: Ask) {
         let id = ask.slot;
-        if self.slots.contains_key(&id) {
-            return self.repeat_failure(id);
+        match self.slots.get(&id) {
+            Some(slot) if slot.is_released => return self.refuse(id, "it is given back"),
+            Some(_) => return self.repeat_failure(id),
+            None => {}
         }
         let root = match ask.asker {
             None => id,
@@ -231,11 +233,12 @@ impl Ledger {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.hurry(now);
         if let Some(held) = &mut slot.held {
-            held.at.soft = now.min(held.at.soft);
-            held.routine = now.min(held.routine);
-            if held.grant.lease.is_static() || held.at.expiry == Moment::NEVER {
-                held.at.soft = Moment::NEVER;
-                held.routine = now;
+            match held.grant.lease.holding {
+                Holding::Token { .. } | Holding::Lease { .. } if held.at.expiry < Moment::NEVER => {
+                    held.at.soft = now.min(held.at.soft);
+                }
+                Holding::Token { .. } | Holding::Nothing => held.routine = now,
+                Holding::Lease { .. } => {}
             }
         }
         self.arm(id);
@@ -244,10 +247,8 @@ impl Ledger {
     /// Marks a token as suspected, so that one look-up tells whether it lives, whatever the number of askers.
     fn suspect(&mut self, id: SlotId) {
         let now = self.now;
-        if let Some(slot) = self.slots.get_mut(&id)
-            && slot.held.is_some()
-            && !std::mem::replace(&mut slot.is_suspected, true)
-        {
+        if let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.held.is_some()) {
+            slot.is_suspected = true;
             slot.trouble.not_before = now;
         }
         self.arm(id);
@@ -277,6 +278,10 @@ impl Ledger {
         let ground = self.ground(id);
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.armed = None;
+        // After a leap in time much is due at once: what is dead goes first.
+        if slot.held.as_ref().is_some_and(|held| held.own_end() <= self.now) {
+            return self.lose(id, End::Expired);
+        }
         match slot.next(&ground) {
             None => {}
             Some((at, _)) if at > self.now => self.arm(id),
@@ -293,12 +298,12 @@ impl Ledger {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let is_awaited = slot.generation == 0 && slot.trouble.failure.is_none();
-        if !is_awaited && slot.turn.take().is_none_or(|turn| turn > now) {
-            let purpose = if slot.is_suspected { Step::Obtain.purpose() } else { step.purpose() };
-            let turn = self.paces.entry(slot.root).or_default().reserve(now, purpose);
-            if turn > now {
+        let given = slot.turn.take();
+        if !is_awaited {
+            let purpose = if slot.is_suspected { Purpose::Vital } else { step.purpose() };
+            let turn = self.paces.entry(slot.root).or_default().turn(given, now, purpose);
+            if turn.at > now {
                 slot.turn = Some(turn);
-                slot.trouble.not_before = turn;
                 return self.arm(id);
             }
         }
@@ -307,12 +312,12 @@ impl Ledger {
 
     fn start(&mut self, id: SlotId, step: Step) {
         let errand = ErrandId(self.number());
-        let asker = self.asker_grant(id);
+        let (asker, ground) = (self.asker_grant(id), self.ground(id).generation);
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let Some(task) = task(slot, step) else { return };
-        let deadline = self.now + Errand::PATIENCE;
-        let flight = Flight { errand, step, started: self.now, deadline, asker: asker.clone() };
-        slot.flight = Some(flight);
+        let (started, deadline) = (self.now, self.now + Errand::PATIENCE);
+        let flight = Flight { errand, step, started, deadline, asker: asker.clone(), ground, ceiling: None };
+        slot.flight = Some(Box::new(flight));
         self.flights.insert(errand, Key::Slot(id));
         self.outputs.push_back(Output::Do(Errand { id: errand, slot: id, task, asker }));
         self.arm(id);
@@ -330,7 +335,7 @@ impl Ledger {
         let Some(asker) = asker.and_then(|asker| self.slots.get(&asker)) else { return Ground::ROCK };
         let below = self.ground(asker.id);
         let expiry = asker.held.as_ref().map_or(Moment::default(), |held| held.expiry(&below));
-        let is_live = asker.held.is_some() && !asker.is_suspected;
+        let is_live = asker.held.is_some() && !asker.is_suspected && expiry > self.now;
         Ground { is_live, generation: asker.generation, expiry }
     }
 

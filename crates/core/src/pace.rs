@@ -30,12 +30,42 @@ struct Lane {
 }
 
 const STEP: Duration = Duration::from_secs(1);
+/// How long a turn is good for. One that could not be used must not be saved up for later.
+const GOOD: Duration = Duration::from_secs(2);
 const VITAL_BURST: u32 = 16;
 const ROUTINE_BURST: u32 = 4;
 
+/// The turn that a pace has given to one errand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) at: Moment,
+    purpose: Purpose,
+}
+
+impl Turn {
+    /// The earliest moment for an errand of this purpose. What is vital does not wait for a routine's turn.
+    pub(crate) fn bound(self, purpose: Purpose) -> Moment {
+        match (self.purpose, purpose) {
+            (Purpose::Routine, Purpose::Vital) => Moment::default(),
+            (Purpose::Vital, _) | (Purpose::Routine, Purpose::Routine) => self.at,
+        }
+    }
+
+    /// Whether an errand of this purpose may use it now or later.
+    pub(crate) fn is_good(self, now: Moment, purpose: Purpose) -> bool {
+        self.purpose == purpose && now < self.at + GOOD
+    }
+}
+
 impl Pace {
+    /// The turn that was given before, if it is still good, or another one.
+    pub(crate) fn turn(&mut self, given: Option<Turn>, now: Moment, purpose: Purpose) -> Turn {
+        let given = given.filter(|turn| turn.is_good(now, purpose));
+        given.unwrap_or_else(|| Turn { at: self.reserve(now, purpose), purpose })
+    }
+
     /// Reserves the next turn and says when it is.
-    pub(crate) fn reserve(&mut self, now: Moment, purpose: Purpose) -> Moment {
+    fn reserve(&mut self, now: Moment, purpose: Purpose) -> Moment {
         match purpose {
             Purpose::Vital => self.vital.reserve(now, VITAL_BURST),
             Purpose::Routine => self.routine.reserve(now, ROUTINE_BURST),
@@ -45,8 +75,9 @@ impl Pace {
     /// Takes note of an errand that a caller is waiting for. It passes at once, and what nobody waits for gets
     /// the slower for it.
     pub(crate) fn count(&mut self, now: Moment) {
-        let burst = STEP * VITAL_BURST;
-        self.vital.reserved = (self.vital.reserved.max(now) + STEP).min(now + burst);
+        let reserved = self.vital.reserved;
+        // Turns that are given stay given: only what comes later waits, and at most for one burst.
+        self.vital.reserved = reserved.max((reserved.max(now) + STEP).min(now + STEP * VITAL_BURST));
     }
 }
 
@@ -74,6 +105,15 @@ mod tests {
         }
         assert!(passed <= 2 * 60 + VITAL_BURST + ROUTINE_BURST, "{passed}");
         assert!(passed >= 2 * 60, "{passed}");
+    }
+
+    #[test]
+    fn an_ask_takes_no_turn_back_that_was_given() {
+        let mut pace = Pace::default();
+        let now = Moment::default();
+        let last = (0..100).map(|_| pace.reserve(now, Purpose::Vital)).max();
+        pace.count(now);
+        assert!(Some(pace.reserve(now, Purpose::Vital)) > last);
     }
 
     #[test]

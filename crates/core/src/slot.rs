@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::errand::{ErrandId, Standing};
-use crate::failure::Failure;
+use crate::errand::{Errand, ErrandId, Standing};
+use crate::failure::{Course, Failure, Retry};
 use crate::grant::{Grant, Holding};
 use crate::moment::Moment;
-use crate::pace::Purpose;
+use crate::pace::{Purpose, Turn};
 use crate::policy::{Jitter, Policy};
 use crate::schedule::{self, FLOOR, Instants};
 use crate::scope::{Scope, SlotId};
@@ -34,14 +34,14 @@ pub(crate) struct Slot {
     /// Counts the values that were published; the first is 1.
     pub(crate) generation: u32,
     pub(crate) held: Option<Held>,
-    pub(crate) flight: Option<Flight>,
+    pub(crate) flight: Option<Box<Flight>>,
     pub(crate) trouble: Trouble,
     /// Somebody was refused with this token: look whether it lives.
     pub(crate) is_suspected: bool,
     /// Waits, at the longest until this moment, for the verdict on its asker.
     pub(crate) parked: Option<Moment>,
     /// The turn that the pace has given to the next errand.
-    pub(crate) turn: Option<Moment>,
+    pub(crate) turn: Option<Turn>,
     pub(crate) has_told_clamp: bool,
     pub(crate) is_released: bool,
     /// The moment at which the ledger's timer stands.
@@ -62,8 +62,12 @@ pub(crate) struct Held {
     /// The asker's generation it was obtained with, and when that one ends if it was replaced since.
     pub(crate) ground: u32,
     pub(crate) ceiling: Option<Moment>,
+    /// It is in another namespace than the token it was obtained with, and does not end with that.
+    pub(crate) is_foreign: bool,
     /// When it is read again or looked up.
     pub(crate) routine: Moment,
+    /// Until when it may live on the server by a renewal whose answer was lost.
+    pub(crate) afterlife: Moment,
 }
 
 /// An errand under way.
@@ -75,6 +79,9 @@ pub(crate) struct Flight {
     pub(crate) deadline: Moment,
     /// The token it is done with, by whose right what it obtains is given back if nobody wants it any more.
     pub(crate) asker: Option<Arc<Grant>>,
+    /// The generation of that token, and when it ends if it was replaced or lost since.
+    pub(crate) ground: u32,
+    pub(crate) ceiling: Option<Moment>,
 }
 
 /// What went wrong since the last success. It never touches what is held.
@@ -82,6 +89,8 @@ pub(crate) struct Flight {
 pub(crate) struct Trouble {
     pub(crate) failure: Option<Failure>,
     pub(crate) attempts: u16,
+    /// How many of the attempts were answered with no. An outage is no refusal.
+    pub(crate) refusals: u16,
     pub(crate) not_before: Moment,
 }
 
@@ -133,26 +142,37 @@ impl Ground {
 impl Held {
     /// When it ends: by its own terms, or with the token it was obtained with.
     pub(crate) fn expiry(&self, ground: &Ground) -> Moment {
-        if self.grant.lease.is_static() {
-            return Moment::NEVER;
+        if !self.is_grounded() {
+            return self.at.expiry;
         }
         let below = if ground.generation == self.ground { Some(ground.expiry) } else { self.ceiling };
         self.at.expiry.min(below.unwrap_or(Moment::NEVER))
     }
 
+    /// Whether it ends with the token it was obtained with.
+    pub(crate) fn is_grounded(&self) -> bool {
+        !self.is_foreign && !self.grant.lease.is_static()
+    }
+
     /// When it ends as far as it can tell by itself. A token that ends takes along what lives on it.
-    fn own_end(&self) -> Moment {
+    pub(crate) fn own_end(&self) -> Moment {
         self.at.expiry.min(self.ceiling.unwrap_or(Moment::NEVER))
     }
 
+    /// When what lives on it ends, once it is replaced. With what is owed, its debt tells if it ends sooner.
+    pub(crate) fn ceiling_below(&self, ground: &Ground) -> Moment {
+        if self.grant.lease.is_owed() { self.own_end() } else { self.expiry(ground) }
+    }
+
     /// The vital step, and when.
-    fn vital(&self, not_before: Moment) -> (Moment, Step) {
+    fn vital(&self, not_before: Moment, is_refused: bool) -> (Moment, Step) {
         if self.is_overdue {
             return (not_before, Step::Replace);
         }
         let at = self.at.soft.max(not_before);
-        // Past the hard instant a renewal that keeps failing is no plan, unless there is no other.
-        let renews = self.extends && (at <= self.at.hard || !self.grant.lease.ours);
+        // Past the hard instant a renewal that keeps failing is no plan, unless there is no other, or the other was
+        // refused.
+        let renews = self.extends && (at <= self.at.hard || !self.grant.lease.ours || is_refused);
         (at, if renews { Step::Renew } else { Step::Replace })
     }
 }
@@ -179,31 +199,33 @@ impl Slot {
         if self.flight.is_some() || self.parked.is_some() || self.is_released || !ground.is_live {
             return None;
         }
-        let not_before = self.trouble.not_before;
+        let turn = |purpose| self.turn.map_or(Moment::default(), |turn| turn.bound(purpose));
+        let not_before = self.trouble.not_before.max(turn(Purpose::Vital));
         let Some(held) = &self.held else {
             return Some((not_before, Step::Obtain));
         };
         if self.is_suspected {
             return Some((not_before, Step::Check));
         }
-        let routine = held.routine.max(not_before);
+        let routine = held.routine.max(self.trouble.not_before).max(turn(Purpose::Routine));
         let routine = (routine, if held.grant.lease.is_static() { Step::Refresh } else { Step::Check });
-        let vital = held.vital(not_before);
+        let vital = held.vital(not_before, self.trouble.is_refused());
         Some(if vital.0 <= routine.0 { vital } else { routine })
     }
 
     /// Takes a new grant over and hands the old one back. Says whether the policy's threshold was clamped.
-    pub(crate) fn accept(&mut self, grant: Grant, life: Life, ground: &Ground) -> (Option<Held>, bool) {
+    pub(crate) fn accept(&mut self, grant: Grant, life: Life) -> (Option<Held>, bool) {
         self.jitter = life.jitter;
         self.generation += 1;
         self.is_suspected = false;
+        self.parked = None;
         self.settle();
-        let (held, clamped) = self.hold(grant, life, ground);
+        let (held, clamped) = self.hold(grant, life);
         (self.held.replace(held), clamped)
     }
 
-    fn hold(&self, grant: Grant, life: Life, ground: &Ground) -> (Held, bool) {
-        let expiry = grant.lease.ttl.map_or(Moment::NEVER, |ttl| life.begun + ttl);
+    fn hold(&self, grant: Grant, life: Life) -> (Held, bool) {
+        let expiry = life.expiry(&grant);
         let (at, clamped) =
             schedule::instants(self.policy.renew, life.begun, expiry, life.round_trip, life.jitter);
         let at = Instants { soft: at.soft.max((life.begun + FLOOR).min(at.hard)), ..at };
@@ -213,9 +235,11 @@ impl Slot {
             grant: Arc::new(grant),
             begun: life.begun,
             at,
-            is_overdue: false,
-            ground: ground.generation,
-            ceiling: None,
+            is_overdue: life.ceiling.is_some(),
+            ground: life.ground,
+            ceiling: life.ceiling,
+            is_foreign: life.is_foreign,
+            afterlife: Moment::default(),
         };
         (held, clamped)
     }
@@ -224,7 +248,8 @@ impl Slot {
         let every = match &grant.lease.holding {
             Holding::Nothing => self.policy.refresh,
             Holding::Token { .. } => self.policy.check,
-            Holding::Lease { .. } => None,
+            // Only tokens are looked up.
+            Holding::Lease { .. } => return Moment::NEVER,
         };
         let own = every.map_or(Moment::NEVER, |every| every.after(now, self.jitter));
         own.min(grant.refresh_in.map_or(Moment::NEVER, |span| now + span.max(FLOOR)))
@@ -245,6 +270,7 @@ impl Slot {
         self.settle();
         let (renew, increment, jitter) = (self.policy.renew, self.policy.increment, self.jitter);
         let Some(held) = &mut self.held else { return false };
+        held.afterlife = Moment::default();
         let asked = increment.or(held.grant.lease.ttl).unwrap_or_default();
         let granted = standing.ttl.unwrap_or(Duration::MAX);
         let is_full = !standing.capped && granted.saturating_add(SLACK) >= asked && !granted.is_zero();
@@ -263,6 +289,7 @@ impl Slot {
         let (renew, jitter) = (self.policy.renew, self.jitter);
         let routine = self.held.as_ref().map(|held| self.routine(&held.grant, started));
         let Some(held) = &mut self.held else { return };
+        held.afterlife = Moment::default();
         held.routine = routine.unwrap_or(Moment::NEVER);
         held.extends &= standing.renewable;
         let expiry = standing.ttl.map_or(Moment::NEVER, |ttl| started + ttl);
@@ -291,15 +318,42 @@ impl Slot {
 
     /// Notes a failure and when to try again.
     pub(crate) fn fail(&mut self, failure: Failure, now: Moment) {
+        let is_refusal = failure.kind().course() != Course::Transient;
         let attempts = self.trouble.attempts.saturating_add(1);
+        let refusals = self.trouble.refusals.saturating_add(u16::from(is_refusal));
         let is_login = self.scope == Scope::Login;
-        let wait = schedule::delay(&failure, is_login, attempts, self.jitter);
-        self.trouble = Trouble { failure: Some(failure), attempts, not_before: now + wait };
+        let alike = if is_refusal { refusals } else { attempts };
+        let wait = schedule::delay(&failure, is_login, alike, self.jitter);
+        self.trouble = Trouble { failure: Some(failure), attempts, refusals, not_before: now + wait };
+    }
+
+    /// Notes that a renewal may have been carried out, whose answer was lost or will not be heard.
+    fn doubt(&mut self, carried_out: Moment) {
+        let increment = self.policy.increment;
+        if let Some(held) = &mut self.held {
+            let asked = increment.or(held.grant.lease.ttl).unwrap_or_default();
+            held.afterlife = held.afterlife.max(carried_out + asked);
+        }
+    }
+
+    /// Notes what a failure leaves open.
+    pub(crate) fn doubt_failed(&mut self, step: Step, failure: &Failure, now: Moment) {
+        if step == Step::Renew && failure.retry() == Retry::Ambiguous {
+            self.doubt(now);
+        }
+    }
+
+    /// Lets go of what is held.
+    pub(crate) fn drop_held(&mut self) -> Option<Held> {
+        if let Some(flight) = self.flight.as_ref().filter(|flight| flight.step == Step::Renew) {
+            self.doubt(flight.started + Errand::PATIENCE);
+        }
+        self.held.take()
     }
 
     /// Lets go of what is held because it is dead, and says what it was.
     pub(crate) fn lose(&mut self, now: Moment) -> Option<Held> {
-        let held = self.held.take()?;
+        let held = self.drop_held()?;
         self.is_suspected = false;
         if now - held.begun < SHORT_LIFE {
             self.trouble.attempts = self.trouble.attempts.saturating_add(1);
@@ -309,12 +363,16 @@ impl Slot {
         Some(held)
     }
 
-    /// Its token lives, and still it was refused: so a lease is gone, and is replaced. The first time at once.
+    /// Its token lives, and still it was refused: so a lease is gone, and is replaced, or a static secret was changed,
+    /// and is read again. The first time at once.
     pub(crate) fn distrust(&mut self, now: Moment) {
         if let Some(held) = &mut self.held {
-            held.is_overdue |= !held.grant.lease.is_static();
+            match held.grant.lease.is_static() {
+                true => held.routine = now,
+                false => held.is_overdue = true,
+            }
         }
-        if self.trouble.attempts <= 1 {
+        if self.trouble.refusals <= 1 {
             self.trouble.not_before = now;
         }
     }
@@ -333,4 +391,42 @@ pub(crate) struct Life {
     pub(crate) begun: Moment,
     pub(crate) round_trip: Duration,
     pub(crate) jitter: Jitter,
+    /// As in [`Held`].
+    pub(crate) ground: u32,
+    pub(crate) ceiling: Option<Moment>,
+    pub(crate) is_foreign: bool,
+}
+
+impl Life {
+    /// The life that this grant begins with.
+    pub(crate) fn new(flight: &Flight, grant: &Grant, round_trip: Duration, jitter: Jitter) -> Self {
+        let is_foreign = flight.asker.as_ref().is_some_and(|asker| grant.is_foreign(asker));
+        let is_grounded = !is_foreign && !grant.lease.is_static();
+        Self {
+            begun: flight.started,
+            round_trip,
+            jitter,
+            ground: flight.ground,
+            ceiling: flight.ceiling.filter(|_| is_grounded),
+            is_foreign,
+        }
+    }
+
+    /// When the grant ends by its own terms.
+    fn expiry(&self, grant: &Grant) -> Moment {
+        grant.lease.ttl.map_or(Moment::NEVER, |ttl| self.begun + ttl)
+    }
+
+    /// Whether it is over before it begins: the answer was long on its way, or its token has ended meanwhile.
+    pub(crate) fn is_over(&self, grant: &Grant, now: Moment) -> bool {
+        self.expiry(grant).min(self.ceiling.unwrap_or(Moment::NEVER)) <= now
+    }
+}
+
+impl Trouble {
+    /// Whether the last failure was an answer that will stay the same.
+    fn is_refused(&self) -> bool {
+        let course = self.failure.as_ref().map(|failure| failure.kind().course());
+        matches!(course, Some(Course::Denied | Course::Misconfigured))
+    }
 }

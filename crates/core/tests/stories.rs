@@ -8,14 +8,10 @@ use leasehold_core::event::{End, Event};
 use leasehold_core::ledger::{Input, Stage};
 use leasehold_core::policy::{Every, Renew};
 use leasehold_core::{Failure, Kind, Policy, Scope, SlotId};
-use world::{Terms, World, seconds};
+use world::{Terms, World, seconds, terms};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
-
-fn terms(ttl: u64) -> Terms {
-    Terms { ttl: Some(seconds(ttl)), max_ttl: None, renewable: true, ours: true }
-}
 
 #[test]
 fn a_month_of_a_thirty_day_token_checked_every_five_minutes() {

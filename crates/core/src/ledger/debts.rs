@@ -11,15 +11,9 @@ use crate::failure::{Course, Failure, Kind};
 use crate::grant::{Grant, Holding};
 use crate::moment::Moment;
 use crate::pace::Purpose;
+use crate::policy::Jitter;
 use crate::scope::SlotId;
-use crate::slot::Held;
-
-/// The token that a slot was asked for with, while both are given back.
-struct Above {
-    debt: Option<DebtId>,
-    generation: u32,
-    grant: Arc<Grant>,
-}
+use crate::slot::{Held, Slot, Step};
 
 impl Ledger {
     /// What is still to be given back: for which slot, what, and why it was not possible so far.
@@ -27,8 +21,14 @@ impl Ledger {
         self.debts.values().map(|debt| (debt.slot, &debt.grant.lease.holding, debt.refusal.as_ref()))
     }
 
+    /// What is still to be given back of this slot's.
+    pub(super) fn owed_for(&self, id: SlotId) -> impl Iterator<Item = &Arc<Grant>> {
+        self.debts.values().filter(move |debt| debt.slot == id).map(|debt| &debt.grant)
+    }
+
     pub(super) fn handle_release(&mut self, id: SlotId) {
-        self.release(id, None);
+        let asker = self.asker_grant(id);
+        self.release(id, asker, false);
         self.hasten(|debt| debt.slot == id);
     }
 
@@ -36,35 +36,42 @@ impl Ledger {
         self.is_stopping = true;
         let roots: Vec<_> =
             self.slots.values().filter(|slot| slot.asker.is_none()).map(|slot| slot.id).collect();
-        roots.into_iter().for_each(|root| self.release(root, None));
+        roots.into_iter().for_each(|root| self.release(root, None, false));
         self.hasten(|_| true);
     }
 
     /// Releases a slot and all below it. What lives on a token that is revoked needs no revocation of its own.
-    fn release(&mut self, id: SlotId, above: Option<&Above>) {
+    fn release(&mut self, id: SlotId, asker: Option<Arc<Grant>>, with_asker: bool) {
+        self.tell_waiters(id);
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.is_released = true;
+        let held = slot.drop_held();
         // What leaves nothing behind need not be waited for.
         if let Some(flight) = slot.flight.take_if(|flight| !flight.step.may_obtain()) {
             self.flights.remove(&flight.errand);
         }
         let (generation, children) = (slot.generation, slot.children.clone());
-        let held = slot.held.take();
         if let Some(held) = &held {
             self.outputs.push_back(Output::Withdraw { slot: id, end: End::Released });
             self.note(Event::Ended { slot: id, end: End::Released });
-            let asker = above.map(|above| Arc::clone(&above.grant)).or_else(|| self.asker_grant(id));
             let debt = self.owe(id, held, generation, self.now, asker);
-            let ground = above.filter(|above| above.generation == held.ground).and_then(|above| above.debt);
-            if let (Some(debt), Some(ground)) = (debt, ground) {
-                self.subject(debt, ground);
-            }
-            let own = Above { debt, generation, grant: Arc::clone(&held.grant) };
-            children.into_iter().for_each(|child| self.release(child, Some(&own)));
-        } else {
-            children.into_iter().for_each(|child| self.release(child, None));
+            let ground = self.ground_debt(id, held).filter(|_| with_asker);
+            self.subject(debt, ground);
         }
+        let own = held.map(|held| held.grant);
+        children.into_iter().for_each(|child| self.release(child, own.clone(), true));
         self.arm(id);
+    }
+
+    /// Whoever waits for a first value is told that it will not come.
+    fn tell_waiters(&mut self, id: SlotId) {
+        let mut at = Some(id);
+        while let Some(slot) = at.and_then(|at| self.slots.get(&at)).filter(|slot| slot.held.is_none()) {
+            if slot.flight.as_ref().is_some_and(|flight| flight.step == Step::Obtain) {
+                return self.refuse(id, "it is given back");
+            }
+            at = slot.asker.filter(|_| slot.trouble.failure.is_none());
+        }
     }
 
     /// Plans the end of a value that was replaced: it lives on beside its successor for a while. If the token it was
@@ -72,17 +79,19 @@ impl Ledger {
     pub(super) fn retire(&mut self, id: SlotId, old: &Held, generation: u32) {
         let Some(slot) = self.slots.get(&id) else { return };
         let overlap = if self.is_stopping { Duration::ZERO } else { slot.policy.overlap };
-        let (due, is_token) = (self.now + overlap, slot.scope.is_token());
-        let above = slot.asker.and_then(|asker| self.grounds.get(&(asker, old.ground)).copied());
-        let asker = self.asker_grant(id);
-        let Some(debt) = self.owe(id, old, generation, due, asker) else { return };
-        if is_token {
-            self.grounds.insert((id, generation), debt);
-        }
-        if let Some(above) = above {
-            self.subject(debt, above);
+        let due = self.now + overlap;
+        let (above, asker) = (self.ground_debt(id, old), self.asker_grant(id));
+        let debt = self.owe(id, old, generation, due, asker);
+        self.subject(debt, above);
+        if let Some(above) = above.filter(|_| debt.is_some()) {
             self.defer(above, due);
         }
+    }
+
+    /// The debt of the token that something was obtained with, if that was replaced or is given back.
+    pub(super) fn ground_debt(&self, id: SlotId, held: &Held) -> Option<DebtId> {
+        let asker = self.slots.get(&id)?.asker.filter(|_| held.is_grounded())?;
+        self.grounds.get(&(asker, held.ground)).copied()
     }
 
     /// Lets a token that is to be revoked live long enough for what goes along with it.
@@ -96,13 +105,21 @@ impl Ledger {
     }
 
     /// Gives something back that came when nobody waited for it any more.
-    pub(super) fn give_back(&mut self, id: SlotId, grant: Grant, asker: Option<Arc<Grant>>) {
+    pub(super) fn give_back(
+        &mut self,
+        id: SlotId,
+        grant: Grant,
+        asker: Option<Arc<Grant>>,
+        ground: Option<(SlotId, u32)>,
+    ) {
         let expiry = grant.lease.ttl.map_or(Moment::NEVER, |ttl| self.now + ttl);
-        self.file(Debt::new(Arc::new(grant), id, self.now, expiry), asker);
+        let is_foreign = asker.as_ref().is_some_and(|asker| grant.is_foreign(asker));
+        let by = ground.map_or(0, |(_, generation)| generation);
+        self.file(Debt { asker, by, ground, is_foreign, ..Debt::new(Arc::new(grant), id, self.now, expiry) });
     }
 
     /// Plans to give back what a slot held in this generation, by the right of this token.
-    fn owe(
+    pub(super) fn owe(
         &mut self,
         id: SlotId,
         held: &Held,
@@ -110,33 +127,35 @@ impl Ledger {
         due: Moment,
         asker: Option<Arc<Grant>>,
     ) -> Option<DebtId> {
-        let debt = Debt::new(Arc::clone(&held.grant), id, due, held.at.expiry);
-        let above = self.slots.get(&id).and_then(|slot| slot.asker);
-        let ground = above.map(|above| (above, held.ground));
-        self.file(Debt { generation, ground, ..debt }, asker)
+        let expiry = held.at.expiry.max(held.afterlife);
+        let above = self.slots.get(&id).and_then(|slot| self.slots.get(&slot.asker?));
+        let under = |above: &Slot| (above.id, if held.is_foreign { above.generation } else { held.ground });
+        let (ground, is_foreign) = (above.map(|above| under(above)), held.is_foreign);
+        let by = above.map_or(0, |above| above.generation);
+        let debt = Debt::new(Arc::clone(&held.grant), id, due, expiry);
+        self.file(Debt { generation, asker, by, ground, is_foreign, ..debt })
     }
 
-    fn file(&mut self, mut debt: Debt, asker: Option<Arc<Grant>>) -> Option<DebtId> {
+    fn file(&mut self, mut debt: Debt) -> Option<DebtId> {
         if !debt.grant.lease.is_owed() {
             return None;
         }
-        let realm = |grant: &Arc<Grant>| grant.lease.holding.realm() != debt.grant.lease.holding.realm();
-        debt.is_foreign = asker.as_ref().is_some_and(realm);
-        debt.asker = asker;
+        debt.root = self.slots.get(&debt.slot).map_or(debt.slot, |slot| slot.root);
         let id = DebtId(self.number());
+        if let Some(token) = debt.token() {
+            self.grounds.insert(token, id);
+        }
         self.debts.insert(id, debt);
         self.arm_debt(id);
         Some(id)
     }
 
-    /// Lets a debt wait for the one above it, whose settlement settles both. What is in another namespace does not.
-    fn subject(&mut self, id: DebtId, above: DebtId) {
-        if self.debts.get(&id).is_none_or(|debt| debt.is_foreign) {
-            return;
-        }
-        if let Some(debt) = self.debts.get_mut(&above) {
-            debt.below.push(id);
-        }
+    /// Lets a debt wait for the one above it, if any, whose settlement settles both. One that is refused settles
+    /// nothing.
+    pub(super) fn subject(&mut self, id: Option<DebtId>, above: Option<DebtId>) {
+        let (Some(id), Some(above)) = (id, above) else { return };
+        let Some(debt) = self.debts.get_mut(&above).filter(|debt| debt.refusal.is_none()) else { return };
+        debt.below.push(id);
         if let Some(debt) = self.debts.get_mut(&id) {
             debt.above = Some(above);
         }
@@ -177,37 +196,39 @@ impl Ledger {
 
     fn revoke(&mut self, id: DebtId) {
         let now = self.now;
-        let Some(slot) = self.debts.get(&id).map(|debt| debt.slot) else { return };
         let is_used = self.is_held_up(id) || !self.is_stopping && self.is_used(id);
-        let reserved = self.debts.get_mut(&id).and_then(|debt| debt.turn.take());
-        let turn = if is_used { now } else { reserved.unwrap_or_else(|| self.turn(slot)) };
         let Some(debt) = self.debts.get_mut(&id) else { return };
         if is_used {
             debt.postpone(now);
             return self.arm_debt(id);
         }
-        if turn > now && !self.is_stopping {
-            (debt.due, debt.turn) = (turn, Some(turn));
-            return self.arm_debt(id);
+        // What is given back at the end does not wait; only what has to be tried again does.
+        let is_last = self.is_stopping || !self.slots.contains_key(&debt.slot);
+        if !is_last || debt.attempts > 0 {
+            let pace = self.paces.entry(debt.root).or_default();
+            let turn = pace.turn(debt.turn.take(), now, Purpose::Vital);
+            if turn.at > now {
+                (debt.due, debt.turn) = (turn.at, Some(turn));
+                return self.arm_debt(id);
+            }
+        }
+        self.start_revocation(id);
+    }
+
+    fn start_revocation(&mut self, id: DebtId) {
+        let errand = ErrandId(self.number());
+        let Some(slot) = self.debts.get(&id).map(|debt| debt.slot) else { return };
+        // The token of that time may be gone, and another one be there.
+        let (asker, by) = (self.asker_grant(slot), self.ground(slot).generation);
+        let Some(debt) = self.debts.get_mut(&id) else { return };
+        debt.flight = Some((errand, self.now + Errand::PATIENCE));
+        if asker.is_some() {
+            (debt.asker, debt.by) = (asker, by);
         }
         let (task, asker) = (Task::Revoke(Arc::clone(&debt.grant)), debt.asker.clone());
-        let errand = ErrandId(self.number());
-        if let Some(debt) = self.debts.get_mut(&id) {
-            debt.flight = Some((errand, now + Errand::PATIENCE));
-        }
         self.flights.insert(errand, Key::Debt(id));
         self.outputs.push_back(Output::Do(Errand { id: errand, slot, task, asker }));
         self.arm_debt(id);
-    }
-
-    /// When the identity's pace lets a revocation pass. At the end nothing waits.
-    fn turn(&mut self, slot: SlotId) -> Moment {
-        match self.slots.get(&slot).map(|slot| slot.root) {
-            Some(root) if !self.is_stopping => {
-                self.paces.entry(root).or_default().reserve(self.now, Purpose::Vital)
-            }
-            Some(_) | None => self.now,
-        }
     }
 
     /// Whether something in another namespace has to be revoked first, with this token.
@@ -218,19 +239,30 @@ impl Ledger {
 
     /// Lets the token go on that waited for this debt.
     fn let_go(&mut self, ground: Option<(SlotId, u32)>) {
-        if ground.is_some() {
-            self.hasten(|debt| debt.token() == ground && debt.attempts == 0);
+        let is_last = |(slot, _): &(SlotId, u32)| self.is_stopping || !self.slots.contains_key(slot);
+        let Some(id) = ground.filter(is_last).and_then(|ground| self.grounds.get(&ground)).copied() else {
+            return;
+        };
+        if let Some(debt) = self.debts.get_mut(&id).filter(|debt| debt.attempts == 0) {
+            debt.due = debt.due.min(self.now);
         }
+        self.arm_debt(id);
     }
 
     /// Whether something that is served still lives on a token that is to be revoked, or on one below it.
     fn is_used(&self, id: DebtId) -> bool {
         let Some(debt) = self.debts.get(&id) else { return false };
-        let held =
-            self.children(debt.slot).into_iter().filter_map(|child| self.slots.get(&child)?.held.as_ref());
-        let mut grounded = held.filter(|held| held.ground == debt.generation && held.ceiling.is_some());
-        grounded.any(|held| !held.grant.lease.is_static())
-            || debt.below.iter().any(|below| self.is_used(*below))
+        let lives_on = |slot: &Slot| {
+            let held = slot.held.as_ref().filter(|held| held.ceiling.is_some() && held.is_grounded());
+            let flight = slot.flight.as_ref().filter(|flight| flight.step.may_obtain());
+            held.is_some_and(|held| held.ground == debt.generation)
+                || flight.is_some_and(|flight| flight.ground == debt.generation)
+        };
+        let Some(token) = debt.token() else { return false };
+        let children = self.slots.get(&token.0).into_iter().flat_map(|slot| &slot.children);
+        let is_below = |below: &DebtId| self.debts.get(below).is_some_and(|debt| debt.ground == Some(token));
+        children.filter_map(|child| self.slots.get(child)).any(|child| lives_on(child))
+            || self.grounds.values().any(|below| is_below(below) && self.is_used(*below))
     }
 
     pub(super) fn handle_debt_done(&mut self, id: DebtId, done: Done) {
@@ -243,13 +275,16 @@ impl Ledger {
     fn debt_failed(&mut self, id: DebtId, failure: Failure) {
         let now = self.now;
         let Some(debt) = self.debts.get_mut(&id) else { return };
+        let is_last = self.is_stopping || !self.slots.contains_key(&debt.slot);
         match failure.kind().course() {
-            Course::Dead => return self.settle_debt(id),
+            Course::Dead if debt.token().is_some() || debt.falls_with_asker() => return self.settle_debt(id),
+            // Another token is tried once there is one.
+            Course::Dead if !is_last => debt.fail(&failure, now, Jitter::default()),
             Course::Transient => {
                 let jitter = self.slots.get(&debt.slot).map(|slot| slot.jitter).unwrap_or_default();
                 debt.fail(&failure, now, jitter);
             }
-            Course::Denied | Course::Misconfigured => {
+            Course::Dead | Course::Denied | Course::Misconfigured => {
                 debt.flight = None;
                 debt.refusal = Some(failure.clone());
                 let (slot, holding) = (debt.slot, debt.grant.lease.holding.clone());
@@ -278,13 +313,17 @@ impl Ledger {
         if let Some(at) = debt.armed {
             self.timers.remove(&(at, Key::Debt(id)));
         }
-        self.grounds.remove(&(debt.slot, debt.generation));
+        debt.token().and_then(|token| self.grounds.remove(&token));
         if let Some((errand, _)) = debt.flight {
             self.flights.remove(&errand);
         }
         self.note(Event::Settled { slot: debt.slot, holding: debt.grant.lease.holding.clone() });
         if let Some(token) = debt.token() {
             self.settle_fallen(token);
+            self.lose_on(token, if debt.expiry <= self.now { End::Expired } else { End::Revoked });
+        }
+        if self.debts.is_empty() {
+            self.paces.retain(|root, _| self.slots.contains_key(root));
         }
         debt.below.into_iter().for_each(|below| self.settle_debt(below));
         self.let_go(debt.ground.filter(|_| debt.is_foreign));
@@ -292,9 +331,22 @@ impl Ledger {
 
     /// What was obtained with a token has ended with it, even where it could not be revoked by itself.
     pub(super) fn settle_fallen(&mut self, token: (SlotId, u32)) {
+        if self.debts.is_empty() {
+            return;
+        }
         let has_fallen = |debt: &Debt| debt.ground == Some(token) && !debt.is_foreign;
         let ids: Vec<_> = self.debts.iter().filter(|(_, debt)| has_fallen(debt)).map(|(id, _)| *id).collect();
         ids.into_iter().for_each(|id| self.settle_debt(id));
+    }
+
+    /// What is still served on a replaced token ends with it.
+    fn lose_on(&mut self, (id, generation): (SlotId, u32), end: End) {
+        for child in self.children(id) {
+            let held = self.slots.get(&child).and_then(|slot| slot.held.as_ref());
+            if held.is_some_and(|held| held.is_grounded() && held.ground == generation) {
+                self.lose(child, end);
+            }
+        }
     }
 
     fn arm_debt(&mut self, id: DebtId) {

@@ -19,19 +19,34 @@ impl Ledger {
             Some(Key::Slot(id)) => self.handle_slot_done(id, done),
             Some(Key::Debt(id)) => self.handle_debt_done(id, done),
             None => {
-                if let Ok(Outcome::Granted(grant)) = done.result {
+                if let Ok(Outcome::Granted(grant)) = done.result
+                    && !self.is_known(done.slot, &grant)
+                {
                     let asker = self.asker_grant(done.slot);
-                    self.give_back(done.slot, grant, asker);
+                    self.give_back(done.slot, grant, asker, None);
                 }
             }
         }
     }
 
+    /// Whether a late answer is only the copy of one that came before.
+    fn is_known(&self, id: SlotId, grant: &Grant) -> bool {
+        let held = self.slots.get(&id).and_then(|slot| slot.held.as_ref());
+        let mut known = held.map(|held| &held.grant).into_iter().chain(self.owed_for(id));
+        known.any(|known| known.lease.holding == grant.lease.holding)
+    }
+
     fn handle_slot_done(&mut self, id: SlotId, done: Done) {
-        let Some(flight) = self.slots.get_mut(&id).and_then(|slot| slot.flight.take()) else { return };
-        let life = Life { begun: flight.started, round_trip: done.round_trip, jitter: done.jitter };
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let Some(flight) = slot.flight.take() else { return };
+        // What was to be kept may have ended meanwhile; then nothing that is said of it matters any more.
+        let is_moot = !flight.step.may_obtain() && slot.held.is_none();
         match done.result {
-            Ok(Outcome::Granted(grant)) => self.granted(id, flight, grant, life),
+            Ok(Outcome::Granted(grant)) => {
+                let life = Life::new(&flight, &grant, done.round_trip, done.jitter);
+                self.granted(id, &flight, grant, life);
+            }
+            _ if is_moot => {}
             Ok(Outcome::Standing(standing)) => self.stands(id, &flight, standing, done.round_trip),
             Ok(Outcome::Revoked) => {}
             Err(failure) => self.failed(id, flight.step, &failure),
@@ -39,10 +54,18 @@ impl Ledger {
         self.arm(id);
     }
 
-    fn granted(&mut self, id: SlotId, flight: Flight, grant: Grant, life: Life) {
+    fn granted(&mut self, id: SlotId, flight: &Flight, grant: Grant, life: Life) {
+        let now = self.now;
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        if slot.is_released {
-            return self.give_back(id, grant, flight.asker);
+        let is_over = life.is_over(&grant, now);
+        if slot.is_released || is_over {
+            let ground = slot.asker.map(|asker| (asker, flight.ground));
+            self.give_back(id, grant, flight.asker.clone(), ground);
+            if is_over {
+                let late = Failure::new(Kind::Unreachable, "what came had ended on its way");
+                self.failed(id, flight.step, &late);
+            }
+            return;
         }
         if flight.step == Step::Refresh && grant.lease.is_static() {
             let is_same = slot.held.as_ref().is_some_and(|held| held.grant.fields.is_same(&grant.fields));
@@ -64,8 +87,8 @@ impl Ledger {
     fn take_over(&mut self, id: SlotId, grant: Grant, life: Life) {
         let ground = self.ground(id);
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let old_expiry = slot.held.as_ref().map(|held| held.expiry(&ground));
-        let (old, clamped) = slot.accept(grant, life, &ground);
+        let old_expiry = slot.held.as_ref().map(|held| held.ceiling_below(&ground));
+        let (old, clamped) = slot.accept(grant, life);
         let Some(held) = &slot.held else { return };
         let (generation, ttl) = (slot.generation, held.grant.lease.ttl);
         self.outputs.push_back(Output::Publish { slot: id, generation, grant: held.grant.clone() });
@@ -87,11 +110,12 @@ impl Ledger {
         let now = self.now;
         for child in self.children(id) {
             let Some(slot) = self.slots.get_mut(&child) else { continue };
-            if let Some(held) = &mut slot.held
-                && !held.grant.lease.is_static()
-            {
+            if let Some(held) = slot.held.as_mut().filter(|held| held.is_grounded()) {
                 held.is_overdue = true;
                 held.ceiling = held.ceiling.or(old_expiry);
+            }
+            if let Some(flight) = &mut slot.flight {
+                flight.ceiling = flight.ceiling.or(old_expiry);
             }
             slot.hurry(now);
             self.arm(child);
@@ -130,6 +154,7 @@ impl Ledger {
     fn failed(&mut self, id: SlotId, step: Step, failure: &Failure) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.fail(failure.clone(), self.now);
+        slot.doubt_failed(step, failure, self.now);
         let (asker, attempt) = (slot.asker, slot.trouble.attempts);
         self.note(Event::Failed { slot: id, failure: failure.clone(), attempt });
         let is_dead = failure.kind().course() == Course::Dead;
@@ -148,17 +173,20 @@ impl Ledger {
         self.tell_children(id, failure);
     }
 
-    /// A look-up that was not answered with yes or no. A refusal by policy still means that the token lives.
+    /// A look-up that was not answered with yes or no. A refusal by policy still means that the token lives; after an
+    /// outage it is looked up again.
     fn leave_undecided(&mut self, id: SlotId, course: Course) {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.is_suspected = false;
+        let is_answered = course != Course::Transient;
+        let next = slot.policy.check.map_or(Moment::NEVER, |every| every.after(now, slot.jitter));
         if let Some(held) = &mut slot.held {
-            held.routine = slot.policy.check.map_or(Moment::NEVER, |every| every.after(now, slot.jitter));
+            held.routine = if is_answered { next } else { now };
         }
-        match course {
-            Course::Denied | Course::Misconfigured => self.acquit(id),
-            Course::Dead | Course::Transient => self.release_parked(id),
+        match is_answered {
+            true => self.acquit(id),
+            false => self.release_parked(id),
         }
     }
 
@@ -226,26 +254,41 @@ impl Ledger {
         }
         self.outputs.push_back(Output::Withdraw { slot: id, end });
         self.note(Event::Ended { slot: id, end });
-        self.note_gone(id, &held);
-        self.settle_fallen((id, generation));
+        self.bury(id, &held, generation, end);
         for child in self.children(id) {
             self.lose_with(child, generation, end);
         }
         self.arm(id);
     }
 
-    /// What a dead token takes along: its leases and tokens, never a static secret.
+    /// What has ended by itself needs no revocation, unless a renewal whose answer was lost keeps it alive.
+    fn bury(&mut self, id: SlotId, held: &Held, generation: u32, end: End) {
+        let ground = self.ground_debt(id, held);
+        if end == End::Expired && (held.afterlife > self.now || ground.is_some()) {
+            let asker = self.asker_grant(id);
+            let debt = self.owe(id, held, generation, self.now, asker);
+            return self.subject(debt, ground);
+        }
+        self.note_gone(id, held);
+        self.settle_fallen((id, generation));
+    }
+
+    /// What a dead token takes along: its leases and tokens, never a static secret or what is in another namespace.
     fn lose_with(&mut self, child: SlotId, generation: u32, end: End) {
+        let now = self.now;
         let Some(slot) = self.slots.get_mut(&child) else { return };
         slot.parked = None;
-        let dies = |held: &Held| held.ground == generation && !held.grant.lease.is_static();
+        if let Some(flight) = slot.flight.as_mut().filter(|flight| flight.ground == generation) {
+            flight.ceiling = Some(now);
+        }
+        let dies = |held: &Held| held.ground == generation && held.is_grounded();
         match slot.held.as_ref().is_some_and(dies) {
             true => self.lose(child, end),
             false => self.arm(child),
         }
     }
 
-    /// What has ended by itself needs no revocation: it may leave the journal.
+    /// It may leave the journal.
     fn note_gone(&mut self, slot: SlotId, held: &Held) {
         if held.grant.lease.is_owed() {
             self.note(Event::Settled { slot, holding: held.grant.lease.holding.clone() });

@@ -1,21 +1,26 @@
 //! A ledger, a server and a clock in one box: hours pass in milliseconds.
 #![allow(dead_code, clippy::expect_used, reason = "a test harness of which each story uses a part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::errand::{Done, Errand, Outcome, Standing, Task};
+use leasehold_core::errand::{Done, Errand, ErrandId, Outcome, Standing, Task};
 use leasehold_core::event::{End, Event};
 use leasehold_core::ledger::{Ask, Input, Output};
 use leasehold_core::name::{Place, Reference};
 use leasehold_core::policy::Jitter;
 use leasehold_core::{
-    Failure, Fields, Grant, Holding, Kind, Lease, Ledger, Moment, Policy, Scope, Secret, SlotId,
+    Failure, Fields, Grant, Holding, Kind, Lease, Ledger, Moment, Policy, Retry, Scope, Secret, SlotId,
 };
 
 pub(crate) fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
+}
+
+/// Terms of ours that can be renewed for ever.
+pub(crate) fn terms(ttl: u64) -> Terms {
+    Terms { ttl: Some(seconds(ttl)), max_ttl: None, renewable: true, ours: true }
 }
 
 /// What the server knows of one token or lease.
@@ -26,6 +31,10 @@ pub(crate) struct Entry {
     pub(crate) limit: Option<Moment>,
     pub(crate) renewable: bool,
     pub(crate) is_revoked: bool,
+    /// Its holder was told of it, and has to give it back.
+    pub(crate) is_owed: bool,
+    /// A renewal was carried out whose answer was not heard: its holder knows less of it than the server.
+    pub(crate) is_ambiguous: bool,
 }
 
 /// The server's settings, which a story may change at any time.
@@ -39,6 +48,33 @@ pub(crate) struct Terms {
 
 /// What happens to the calls of one sort.
 pub(crate) type Rule = fn(&Task) -> Option<Failure>;
+
+/// What happens to the answer of one call, which the server carries out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Lost,
+    /// A failure takes its place.
+    Garbled,
+    Late(Duration),
+    Doubled(Duration),
+}
+
+/// Calls of these sorts fail in this way.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) words: &'static [&'static str],
+    pub(crate) kind: Kind,
+}
+
+/// One answer on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    done: Done,
+    /// A result that came before: the same one twice.
+    is_copy: bool,
+    /// What it says was renewed.
+    renewed: Option<String>,
+}
 
 pub(crate) struct World {
     pub(crate) ledger: Ledger,
@@ -56,15 +92,25 @@ pub(crate) struct World {
     /// What was served before, by the server's name, and when it was replaced.
     pub(crate) replaced: Vec<(Moment, String)>,
     pub(crate) rule: Option<Rule>,
+    pub(crate) fault: Option<Fault>,
+    /// What happens to the answers of the next calls, in turn.
+    pub(crate) fates: VecDeque<Option<Fate>>,
     pub(crate) latency: Duration,
-    pub(crate) pending: BTreeMap<(Moment, u64), Done>,
+    pub(crate) pending: BTreeMap<(Moment, u64), Answer>,
+    /// The errands under way, revocations apart, and since when.
+    pub(crate) under_way: BTreeMap<ErrandId, (SlotId, Moment)>,
+    /// Which laws were broken.
+    pub(crate) faults: BTreeSet<String>,
+    /// How long the server says that a static secret stays as it is.
+    pub(crate) refresh_in: Option<Duration>,
+    pub(crate) is_batch: bool,
     pub(crate) serial: u64,
     pub(crate) jitter: u32,
 }
 
 impl Default for World {
     fn default() -> Self {
-        let terms = Terms { ttl: Some(seconds(3_600)), max_ttl: None, renewable: true, ours: true };
+        let terms = terms(3_600);
         Self {
             ledger: Ledger::default(),
             now: Moment::default() + seconds(1_000_000),
@@ -78,8 +124,14 @@ impl Default for World {
             values: BTreeMap::new(),
             replaced: Vec::new(),
             rule: None,
+            fault: None,
+            fates: VecDeque::new(),
             latency: Duration::from_millis(5),
             pending: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            faults: BTreeSet::new(),
+            refresh_in: None,
+            is_batch: false,
             serial: 0,
             jitter: 1,
         }
@@ -134,15 +186,39 @@ impl World {
         self.tell(Input::Tick);
     }
 
+    /// The machine sleeps, and the answers that came meanwhile are heard first on waking.
+    pub(crate) fn sleep_before_tick(&mut self, span: Duration) {
+        self.now = self.now + span;
+        while let Some((_, answer)) = self.pending.pop_first() {
+            self.hear(answer);
+        }
+    }
+
     fn advance_to(&mut self, at: Moment) {
         self.now = self.now.max(at);
         match self.pending.first_key_value().map(|((at, _), _)| *at) {
             Some(first) if first <= self.now => {
-                let Some((_, done)) = self.pending.pop_first() else { return };
-                self.tell(Input::Done(done));
+                let Some((_, answer)) = self.pending.pop_first() else { return };
+                self.hear(answer);
             }
             _ => self.tell(Input::Tick),
         }
+    }
+
+    fn hear(&mut self, Answer { done, is_copy, renewed }: Answer) {
+        let sent = self.under_way.remove(&done.errand).map(|(_, at)| at);
+        let is_heard = sent.is_some_and(|at| self.now - at < Errand::PATIENCE) && done.result.is_ok();
+        let is_served = |id: &String| self.values.values().any(|grant| name(grant) == *id);
+        let renewed = renewed.filter(|id| is_heard && is_served(id));
+        if let Some(entry) = renewed.and_then(|id| self.entries.get_mut(&id)) {
+            entry.is_ambiguous = false;
+        }
+        if let Ok(Outcome::Granted(grant)) = &done.result
+            && let Some(entry) = self.entries.get_mut(&name(grant)).filter(|_| !is_copy)
+        {
+            entry.is_owed = grant.lease.is_owed();
+        }
+        self.tell(Input::Done(done));
     }
 
     fn drain(&mut self) {
@@ -153,10 +229,63 @@ impl World {
                     let old = self.values.insert(slot, grant);
                     self.replaced.extend(old.map(|old| (self.now, name(&old))));
                 }
-                Output::Withdraw { slot, .. } => drop(self.values.remove(&slot)),
+                Output::Withdraw { slot, end } => self.withdraw(slot, end),
                 Output::Note(event) => self.events.push(event),
             }
         }
+    }
+
+    fn withdraw(&mut self, slot: SlotId, end: End) {
+        let Some(old) = self.values.remove(&slot) else {
+            return self.broken(&format!("{slot:?} withdrawn twice"));
+        };
+        let old = name(&old);
+        if end != End::Released && !self.is_ambiguous(&old) && self.is_alive(&old) {
+            self.broken(&format!("{slot:?} withdrawn as {end:?} while {old} is alive"));
+        }
+    }
+
+    /// Whether the ledger cannot know all that the server knows of it.
+    fn is_ambiguous(&self, id: &str) -> bool {
+        let Some(entry) = self.entries.get(id) else { return false };
+        entry.is_ambiguous || entry.parent.as_ref().is_some_and(|parent| self.is_ambiguous(parent))
+    }
+
+    pub(crate) fn broken(&mut self, law: &str) {
+        self.faults.insert(format!("at {:?}: {law}", self.now - Moment::default()));
+    }
+
+    /// Notes an errand, of which one slot may have one at a time.
+    fn set_out(&mut self, errand: &Errand) {
+        if let Task::Revoke(grant) = &errand.task {
+            return self.expect_unused(&name(grant));
+        }
+        let now = self.now;
+        let is_pending = |since: Moment| now - since < Errand::PATIENCE;
+        if self.under_way.values().any(|(slot, since)| *slot == errand.slot && is_pending(*since)) {
+            self.broken(&format!("two errands for {:?}: {:?}", errand.slot, errand.task));
+        }
+        self.under_way.insert(errand.id, (errand.slot, now));
+    }
+
+    /// Nothing that is served lives on what is to be revoked.
+    fn expect_unused(&mut self, id: &str) {
+        let used = self.values.iter().find(|(_, grant)| self.lives_on(&name(grant), id));
+        if let Some(slot) = used.map(|(slot, _)| *slot) {
+            self.broken(&format!("{id} revoked while {slot:?} lives on it"));
+        }
+    }
+
+    fn lives_on(&self, id: &str, ground: &str) -> bool {
+        let Some(entry) = self.entries.get(id) else { return false };
+        id == ground || !is_foreign(id) && entry.parent.as_ref().is_some_and(|it| self.lives_on(it, ground))
+    }
+
+    /// Whether it has ended by time, or what it lives on.
+    pub(crate) fn is_over(&self, id: &str) -> bool {
+        let Some(entry) = self.entries.get(id) else { return false };
+        entry.ends.is_some_and(|ends| ends <= self.now)
+            || !is_foreign(id) && entry.parent.as_ref().is_some_and(|parent| self.is_over(parent))
     }
 
     fn draw(&mut self) -> Jitter {
@@ -166,21 +295,51 @@ impl World {
 
     fn carry_out(&mut self, errand: &Errand) {
         self.calls.push((self.now, word(&errand.task)));
-        let result = match self.rule.and_then(|rule| rule(&errand.task)) {
+        self.set_out(errand);
+        let fault = self.fault.as_ref().filter(|fault| fault.words.contains(&word(&errand.task)));
+        let fault = fault.map(|fault| Failure::new(fault.kind, "fault"));
+        let result = match fault.or_else(|| self.rule.and_then(|rule| rule(&errand.task))) {
             Some(failure) => Err(failure),
             None => self.answer(errand),
         };
-        self.serial += 1;
         let jitter = self.draw();
         let done = Done { errand: errand.id, slot: errand.slot, result, round_trip: self.latency, jitter };
-        self.pending.insert((self.now + self.latency, self.serial), done);
+        let fate = self.fates.pop_front().flatten();
+        let renewed = match &errand.task {
+            Task::Renew(grant, _) if done.result.is_ok() => Some(name(grant)),
+            _ => None,
+        };
+        if let Some(entry) = renewed.as_ref().and_then(|id| self.entries.get_mut(id)) {
+            entry.is_ambiguous = true;
+        }
+        self.meet(fate, Answer { done, is_copy: false, renewed });
+    }
+
+    /// Sends an answer on its way, which may be a strange one.
+    fn meet(&mut self, fate: Option<Fate>, mut answer: Answer) {
+        match fate {
+            None => self.send(self.latency, answer),
+            Some(Fate::Lost) => {}
+            Some(Fate::Garbled) => {
+                answer.done.result =
+                    Err(Failure::new(Kind::Unreachable, "reset").with_retry(Retry::Ambiguous));
+                self.send(self.latency, answer);
+            }
+            Some(Fate::Late(after)) => self.send(after, answer),
+            Some(Fate::Doubled(after)) => {
+                self.send(self.latency, answer.clone());
+                self.send(self.latency + after, Answer { is_copy: true, ..answer });
+            }
+        }
+    }
+
+    fn send(&mut self, after: Duration, answer: Answer) {
+        self.serial += 1;
+        self.pending.insert((self.now + after, self.serial), answer);
     }
 
     fn answer(&mut self, errand: &Errand) -> Result<Outcome, Failure> {
         let asker = errand.asker.as_deref().map(name);
-        if asker.as_ref().is_some_and(|asker| !self.is_alive(asker)) {
-            return Err(Failure::new(Kind::Expired, "permission denied"));
-        }
         let needs_asker = match &errand.task {
             Task::Obtain(scope) => *scope != Scope::Login,
             Task::Refresh(_) => true,
@@ -189,6 +348,9 @@ impl World {
         if needs_asker && asker.is_none() {
             return Err(Failure::new(Kind::Invalid, "missing client token"));
         }
+        if needs_asker && asker.as_ref().is_some_and(|asker| !self.is_alive(asker)) {
+            return Err(Failure::new(Kind::Expired, "permission denied"));
+        }
         match &errand.task {
             Task::Obtain(Scope::Login) => Ok(self.give(&self.login.clone(), "token", None)),
             Task::Obtain(Scope::Child) => Ok(self.give(&self.lease.clone(), "token", asker)),
@@ -196,6 +358,10 @@ impl World {
             Task::Obtain(Scope::Secret(_)) => Ok(self.give(&self.lease.clone(), "lease", asker)),
             Task::Refresh(_) => Ok(self.read()),
             Task::Renew(grant, increment) => self.renew(&name(grant), *increment),
+            Task::Check(grant) if grant.token().is_none() => {
+                self.broken(&format!("{} looked up like a token", name(grant)));
+                Err(Failure::new(Kind::Invalid, "this is no token"))
+            }
             Task::Check(grant) => self.check(&name(grant)),
             Task::Revoke(grant) => {
                 self.revoke(&name(grant));
@@ -206,7 +372,7 @@ impl World {
 
     fn read(&self) -> Outcome {
         let fields = Fields::from_iter([("password", Secret::new(self.secret.clone()))]);
-        Outcome::Granted(Grant { fields, lease: Lease::STATIC, version: None, refresh_in: None })
+        Outcome::Granted(Grant { fields, lease: Lease::STATIC, version: None, refresh_in: self.refresh_in })
     }
 
     fn give(&mut self, terms: &Terms, sort: &str, parent: Option<String>) -> Outcome {
@@ -215,10 +381,19 @@ impl World {
         let id = format!("{sort}-{}{realm}", self.serial);
         let limit = terms.max_ttl.map(|max| self.now + max);
         let ends = terms.ttl.map(|ttl| self.now + ttl);
-        let entry = Entry { parent, ends, limit, renewable: terms.renewable, is_revoked: false };
+        let entry = Entry {
+            parent,
+            ends,
+            limit,
+            renewable: terms.renewable,
+            is_revoked: false,
+            is_owed: false,
+            is_ambiguous: false,
+        };
         self.entries.insert(id.clone(), entry);
+        let accessor = (!self.is_batch).then(|| id.as_str().into());
         let (holding, field) = match sort {
-            "token" => (Holding::Token { accessor: Some(id.as_str().into()) }, Grant::TOKEN),
+            "token" => (Holding::Token { accessor }, Grant::TOKEN),
             _ => (Holding::Lease { id: id.as_str().into() }, "password"),
         };
         let lease = Lease { holding, ttl: terms.ttl, renewable: terms.renewable, ours: terms.ours };
@@ -260,8 +435,7 @@ impl World {
     pub(crate) fn is_alive(&self, id: &str) -> bool {
         let Some(entry) = self.entries.get(id) else { return false };
         let is_alive = !entry.is_revoked && entry.ends.is_none_or(|ends| ends > self.now);
-        let is_foreign = id.contains('.');
-        is_alive && (is_foreign || entry.parent.as_ref().is_none_or(|parent| self.is_alive(parent)))
+        is_alive && (is_foreign(id) || entry.parent.as_ref().is_none_or(|parent| self.is_alive(parent)))
     }
 
     pub(crate) fn alive(&self) -> Vec<&str> {
@@ -287,9 +461,14 @@ impl World {
 
     /// The largest number of calls within any span of this length.
     pub(crate) fn peak(&self, span: Duration) -> usize {
-        let within =
-            |from: Moment| self.calls.iter().filter(move |(at, _)| *at >= from && *at < from + span).count();
-        self.calls.iter().map(|(at, _)| within(*at)).max().unwrap_or(0)
+        let mut from = 0;
+        let within = |(at, (moment, _)): (usize, &(Moment, &str))| {
+            while self.calls[from].0 + span <= *moment {
+                from += 1;
+            }
+            at + 1 - from
+        };
+        self.calls.iter().enumerate().map(within).max().unwrap_or(0)
     }
 }
 
@@ -304,9 +483,15 @@ fn is_static(path: &str) -> bool {
     path.starts_with("secret/")
 }
 
-fn name(grant: &Grant) -> String {
+/// Whether it is in another namespace than its token, and so does not end with that.
+fn is_foreign(id: &str) -> bool {
+    id.contains('.')
+}
+
+/// The name under which the server knows it. A token's value is its name here, since a batch token has no other.
+pub(crate) fn name(grant: &Grant) -> String {
     match &grant.lease.holding {
-        Holding::Token { accessor } => accessor.as_deref().unwrap_or_default().into(),
+        Holding::Token { .. } => grant.token().map(Secret::expose).unwrap_or_default().into(),
         Holding::Lease { id } => (**id).into(),
         Holding::Nothing => String::new(),
     }
