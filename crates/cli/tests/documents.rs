@@ -256,7 +256,7 @@ fn every_test_that_keeps_an_invariant_exists() {
             file =
                 fs::read_to_string(workspace().join(word)).unwrap_or_else(|error| panic!("{word}: {error}"));
         } else if is_test(word) {
-            assert!(file.contains(&format!("fn {word}()")), "`{word}` is not in the file named before it");
+            assert!(file.contains(&format!("fn {word}(")), "`{word}` is not in the file named before it");
             tests += 1;
         }
     }
