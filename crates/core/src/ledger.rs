@@ -404,7 +404,9 @@ fn task(slot: &Slot, step: Step) -> Option<Task> {
         Step::Obtain | Step::Replace => Some(Task::Obtain(slot.scope.clone())),
         Step::Renew => {
             let grant = held()?;
-            let increment = slot.policy.increment.or(grant.lease.ttl);
+            // What was brought may be near its end: its length is known to the server alone.
+            let own = grant.lease.ttl.filter(|_| grant.lease.ours);
+            let increment = slot.policy.increment.or(own);
             Some(Task::Renew(grant, increment))
         }
         Step::Check => Some(Task::Check(held()?)),

@@ -84,6 +84,13 @@ pub(crate) struct Flight {
     pub(crate) ceiling: Option<Moment>,
 }
 
+impl Flight {
+    /// Whether its token was found dead after that was replaced or lost.
+    pub(crate) fn is_outdated(&self, failure: &Failure) -> bool {
+        self.step != Step::Check && self.ceiling.is_some() && failure.kind().course() == Course::Dead
+    }
+}
+
 /// What went wrong since the last success. It never touches what is held.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trouble {

@@ -295,24 +295,50 @@ fn what_lives_on_a_replaced_token_ends_with_the_login_and_not_before() {
 
 #[test]
 fn a_token_is_kept_for_what_lives_on_one_that_was_replaced_before_it() {
-    let mut world = World::default();
+    let lease = Terms { renewable: false, ..terms(HOUR) };
+    let mut world = World { login: terms(30 * DAY), lease, ..World::default() };
     world.login();
     let policy = || Policy { overlap: Duration::ZERO, ..Policy::default() };
     let upper = world.ask(1, Scope::Child, Some(0), policy());
     let lower = world.ask(2, Scope::Child, Some(1), policy());
     let slot = world.ask(3, world::secret("database/creds/app"), Some(2), policy());
     world.pass(seconds(1));
-    world.lease.renewable = false;
+    let lease = world.served(slot).unwrap();
     world.rule = Some(|task| match task {
-        Task::Renew(..) => Some(Failure::new(Kind::Denied, "not renewable")),
         Task::Obtain(Scope::Secret(_)) => Some(Failure::new(Kind::Unreachable, "no answer")),
         _ => None,
     });
-    for token in [lower, upper] {
-        world.tell(Input::Hurry(token));
-        world.pass(seconds(1));
-    }
-    let lease = world.served(slot).unwrap();
-    world.pass(seconds(HOUR / 2));
+    world.tell(Input::Hurry(lower));
+    world.pass(seconds(1));
+    world.tell(Input::Hurry(upper));
+    world.pass(seconds(HOUR / 4));
     assert!(world.served(slot) == Some(lease.clone()) && world.is_alive(&lease), "{:?}", world.faults);
+}
+
+#[test]
+fn a_refusal_that_was_meant_for_a_replaced_token_is_no_refusal() {
+    let mut world = World::default();
+    let login = world.login();
+    world.pass(seconds(60));
+    world.revoke(&world.served(login).unwrap());
+    world.fates = [Some(Fate::Late(seconds(5)))].into();
+    let slot = world.dynamic(1);
+    world.tell(Input::Reject(login, 1));
+    world.pass(seconds(6));
+    assert!(world.is_alive(&world.served(slot).expect("asked again with the new token")));
+    assert_eq!(world.count("lookup"), 1);
+}
+
+#[test]
+fn what_hangs_below_a_brought_token_is_given_back_even_if_nobody_knows_whether_that_lives() {
+    let mut world = World { login: Terms { ours: false, ..terms(40) }, ..World::default() };
+    let token = world.login();
+    let slot = world.ask(1, Scope::Child, Some(0), Policy::default());
+    world.pass(seconds(1));
+    let child = world.served(slot).unwrap();
+    world.fates = [Some(Fate::Lost)].into();
+    world.pass(seconds(42));
+    assert!(world.ended(token, End::Expired), "it could not know better");
+    world.pass(seconds(10));
+    assert!(!world.is_alive(&child));
 }

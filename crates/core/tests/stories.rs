@@ -378,6 +378,16 @@ fn a_token_that_the_caller_brought_is_not_revoked_but_what_hangs_below_it_is() {
 }
 
 #[test]
+fn a_token_that_was_brought_near_its_end_is_renewed_to_its_full_length() {
+    let login = Terms { ours: false, ..terms(20) };
+    let mut world = World { login, usual: Some(seconds(HOUR)), ..World::default() };
+    let slot = world.login();
+    world.pass(seconds(HOUR));
+    assert!(world.is_alive(&world.served(slot).unwrap()));
+    assert!(world.count("renew") <= 3, "{}", world.count("renew"));
+}
+
+#[test]
 fn a_revocation_that_is_refused_is_owed_and_said() {
     let mut world = World::default();
     let slot = world.login();

@@ -1,5 +1,6 @@
 //! What comes of errands: new values, new terms, failures, and what they mean for the slots below.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Key, Ledger, Output};
@@ -37,6 +38,7 @@ impl Ledger {
     }
 
     fn handle_slot_done(&mut self, id: SlotId, done: Done) {
+        let now = self.now;
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let Some(flight) = slot.flight.take() else { return };
         // What was to be kept may have ended meanwhile; then nothing that is said of it matters any more.
@@ -49,6 +51,8 @@ impl Ledger {
             _ if is_moot => {}
             Ok(Outcome::Standing(standing)) => self.stands(id, &flight, standing, done.round_trip),
             Ok(Outcome::Revoked) => {}
+            // It was refused with a token that was replaced since: with the new one it is another question.
+            Err(failure) if flight.is_outdated(&failure) => slot.hurry(now),
             Err(failure) => self.failed(id, flight.step, &failure),
         }
         self.arm(id);
@@ -245,6 +249,11 @@ impl Ledger {
 
     /// Stops serving what is dead, and all that lived on it.
     pub(super) fn lose(&mut self, id: SlotId, end: End) {
+        self.lose_below(id, end, None);
+    }
+
+    /// The same for what lived on this token, if that may live on by a renewal whose answer was lost.
+    fn lose_below(&mut self, id: SlotId, end: End, doubtful: Option<Arc<Grant>>) {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let generation = slot.generation;
@@ -254,18 +263,21 @@ impl Ledger {
         }
         self.outputs.push_back(Output::Withdraw { slot: id, end });
         self.note(Event::Ended { slot: id, end });
-        self.bury(id, &held, generation, end);
+        let is_doubtful = end == End::Expired && (doubtful.is_some() || held.afterlife > now);
+        self.bury(id, &held, end, is_doubtful, doubtful);
+        let own = is_doubtful.then(|| Arc::clone(&held.grant));
         for child in self.children(id) {
-            self.lose_with(child, generation, end);
+            self.lose_with(child, generation, end, own.clone());
         }
         self.arm(id);
     }
 
-    /// What has ended by itself needs no revocation, unless a renewal whose answer was lost keeps it alive.
-    fn bury(&mut self, id: SlotId, held: &Held, generation: u32, end: End) {
+    /// What has ended by itself needs no revocation, unless it may live on.
+    fn bury(&mut self, id: SlotId, held: &Held, end: End, is_doubtful: bool, by: Option<Arc<Grant>>) {
+        let Some(generation) = self.slots.get(&id).map(|slot| slot.generation) else { return };
         let ground = self.ground_debt(id, held);
-        if end == End::Expired && (held.afterlife > self.now || ground.is_some()) {
-            let asker = self.asker_grant(id);
+        if is_doubtful || end == End::Expired && ground.is_some() {
+            let asker = by.or_else(|| self.asker_grant(id));
             let debt = self.owe(id, held, generation, self.now, asker);
             return self.subject(debt, ground);
         }
@@ -274,7 +286,7 @@ impl Ledger {
     }
 
     /// What a dead token takes along: its leases and tokens, never a static secret or what is in another namespace.
-    fn lose_with(&mut self, child: SlotId, generation: u32, end: End) {
+    fn lose_with(&mut self, child: SlotId, generation: u32, end: End, doubtful: Option<Arc<Grant>>) {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&child) else { return };
         slot.parked = None;
@@ -283,7 +295,7 @@ impl Ledger {
         }
         let dies = |held: &Held| held.ground == generation && held.is_grounded();
         match slot.held.as_ref().is_some_and(dies) {
-            true => self.lose(child, end),
+            true => self.lose_below(child, end, doubtful),
             false => self.arm(child),
         }
     }

@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) now: Moment,
     pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) login: Terms,
+    /// How much a renewal gives that asks for nothing.
+    pub(crate) usual: Option<Duration>,
     pub(crate) lease: Terms,
     pub(crate) secret: String,
     /// What the server puts after the names of leases: that of another namespace, such as `.X8LMRm`.
@@ -116,6 +118,7 @@ impl Default for World {
             now: Moment::default() + seconds(1_000_000),
             entries: BTreeMap::new(),
             login: terms.clone(),
+            usual: terms.ttl,
             lease: terms,
             secret: "one".into(),
             realm: "",
@@ -410,7 +413,7 @@ impl World {
         if !entry.renewable {
             return Err(Failure::new(Kind::Invalid, "lease is not renewable"));
         }
-        let asked = now + increment.unwrap_or_default();
+        let asked = now + increment.or(self.usual).unwrap_or_default();
         let ends = entry.limit.map_or(asked, |limit| asked.min(limit));
         entry.ends = Some(ends);
         Ok(Outcome::Standing(Standing { ttl: Some(ends - now), renewable: true, capped: ends < asked }))
