@@ -31,18 +31,18 @@ const OVERLAP: Duration = Duration::from_secs(20);
 
 /// Runs the command. Whatever fails before it has started is our own failure.
 pub(crate) fn run(arguments: &RunArguments, environment: &Environment, ui: Ui) -> Exit {
-    let result = Order::new(arguments, environment).and_then(|order| {
-        let program = program::find(&order.command[0], environment)?;
-        block_on(order.carry_out(program, ui))
-    });
-    result.unwrap_or_else(|failure| {
+    attempt(arguments, environment, ui).unwrap_or_else(|(exit, failure)| {
         ui.failure(&failure);
-        Exit(match failure.kind() {
-            Kind::NotFound if failure.message().starts_with(program::NOT_FOUND) => exit::NOT_FOUND,
-            Kind::Denied if failure.message().starts_with(program::NOT_EXECUTABLE) => exit::NOT_EXECUTABLE,
-            _ => exit::OWN,
-        })
+        exit
     })
+}
+
+fn attempt(arguments: &RunArguments, environment: &Environment, ui: Ui) -> Result<Exit, (Exit, Failure)> {
+    let own = |failure| (Exit(exit::OWN), failure);
+    let order = Order::new(arguments, environment).map_err(own)?;
+    // Before anything is obtained for it.
+    let program = program::find(&order.command[0], environment)?;
+    block_on(order.carry_out(program, ui)).map_err(own)
 }
 
 /// What is to be run, and how.

@@ -14,3 +14,8 @@ answers_just 'canary-one app'
 exits 125 leasehold run --profile wed -- true
 says 'web'
 nothing_left
+
+# A variable's name is checked wherever it stands.
+printf '[profile.web]\nenv = { "no-name" = "vault://secret/db#password" }\n' >leasehold.toml
+exits 125 leasehold run --profile web -- true
+says '`no-name` cannot be the name of a variable'

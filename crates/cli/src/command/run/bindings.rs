@@ -34,11 +34,10 @@ impl Bindings {
             env_from: profile.env_from.clone(),
             files: profile.files.clone(),
         };
-        let env = pairs("--env", "NAME", &arguments.env)?;
-        for name in env.keys() {
+        bindings.env.extend(pairs("--env", "NAME", &arguments.env)?);
+        for name in bindings.env.keys() {
             check_name(name)?;
         }
-        bindings.env.extend(env);
         let files = pairs("--file", "PATH", &arguments.files)?;
         bindings.files.extend(files.into_iter().map(|(path, reference)| (PathBuf::from(path), reference)));
         for text in &arguments.env_from {

@@ -7,12 +7,11 @@ use leasehold::core::{Failure, Kind};
 use nix::unistd::{AccessFlags, access};
 
 use crate::config::environment::Environment;
+use crate::exit::{self, Exit};
 
-pub(super) const NOT_FOUND: &str = "command not found";
-pub(super) const NOT_EXECUTABLE: &str = "not executable";
-
-/// Looks a command up as a shell does: a name with a slash is a path, any other is looked for in `PATH`.
-pub(super) fn find(name: &OsStr, environment: &Environment) -> Result<PathBuf, Failure> {
+/// Looks a command up as a shell does: a name with a slash is a path, any other is looked for in `PATH`. A failure
+/// comes with its exit code.
+pub(super) fn find(name: &OsStr, environment: &Environment) -> Result<PathBuf, (Exit, Failure)> {
     let path = environment.variable("PATH");
     let is_path = Path::new(name).components().count() > 1 || name.as_encoded_bytes().contains(&b'/');
     let places: Vec<_> = match is_path {
@@ -23,15 +22,17 @@ pub(super) fn find(name: &OsStr, environment: &Environment) -> Result<PathBuf, F
         return Ok(found.clone());
     }
     let shown = name.to_string_lossy();
-    match places.iter().find(|place| place.exists()) {
-        Some(place) => Err(Failure::new(Kind::Denied, format!("{NOT_EXECUTABLE}: {}", place.display()))
-            .hint("make it so with chmod +x")),
-        None => Err(Failure::new(Kind::NotFound, format!("{NOT_FOUND}: {shown}")).hint(if is_path {
-            "check the path"
-        } else {
-            "is it in a folder of PATH?"
-        })),
-    }
+    Err(match places.iter().find(|place| place.exists()) {
+        Some(place) => {
+            let failure = Failure::new(Kind::Invalid, format!("not executable: {}", place.display()));
+            (Exit(exit::NOT_EXECUTABLE), failure.hint("make it so with chmod +x"))
+        }
+        None => {
+            let failure = Failure::new(Kind::NotFound, format!("command not found: {shown}"));
+            let hint = if is_path { "check the path" } else { "is it in a folder of PATH?" };
+            (Exit(exit::NOT_FOUND), failure.hint(hint))
+        }
+    })
 }
 
 fn is_executable(path: &Path) -> bool {
