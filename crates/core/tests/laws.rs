@@ -9,6 +9,7 @@ use leasehold_core::policy::Every;
 use leasehold_core::{Course, Holding, Kind, Policy, Scope, SlotId};
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::RngSeed;
 use world::{Fate, Fault, Terms, World, seconds};
 
 /// What the pace lets pass at once: both bursts, and one each that is due in that moment.
@@ -361,7 +362,13 @@ fn label(holding: &Holding) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    // The same lives at each run, so that a change is judged by what it changes. Another seed is another thousand.
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_laws_hold_in_every_life(start in start(), steps in prop::collection::vec(step(), 1..24)) {
