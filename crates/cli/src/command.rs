@@ -1,4 +1,6 @@
-//! The verbs, one file each.
+//! The verbs, one file each, and what they share.
+
+pub(crate) mod values;
 
 pub(crate) mod completions;
 pub(crate) mod config;

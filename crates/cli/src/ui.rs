@@ -7,7 +7,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use leasehold::core::{Failure, Secret};
+use leasehold::core::{Failure, Kind, Secret};
 use tracing::level_filters::LevelFilter;
 
 use crate::arguments::{LogFormat, OutputArguments};
@@ -117,13 +117,12 @@ pub(crate) fn is_terminal() -> bool {
 }
 
 /// Prints a secret: the one place where one leaves this process by standard output.
-pub(crate) fn secret(secret: &Secret, newline: bool) -> io::Result<()> {
+pub(crate) fn secret(secret: &Secret, newline: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(secret.expose().as_bytes())?;
-    if newline {
-        out.write_all(b"\n")?;
-    }
-    out.flush()
+    let end: &[u8] = if newline { b"\n" } else { b"" };
+    let written = out.write_all(secret.expose().as_bytes()).and_then(|()| out.write_all(end));
+    let flushed = written.and_then(|()| out.flush());
+    flushed.map_err(|error| Failure::new(Kind::Broken, format!("cannot write to standard output: {error}")))
 }
 
 /// Tells a fault of the command line or of the launcher, before anything is set up.

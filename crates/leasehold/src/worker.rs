@@ -68,10 +68,7 @@ impl Worker {
                 self.is_limited.store(auth.num_uses > 0, Ordering::Relaxed);
                 Ok(token_grant(auth))
             }
-            (Scope::Login, Identity::Brought(source)) => {
-                let grant = adopt(client, source.read()?).await?;
-                Ok(grant)
-            }
+            (Scope::Login, Identity::Brought(source)) => adopt(client, source.read()?).await,
             (Scope::Child, _) => self.create_parent(client).await,
             (Scope::Secret(reference), _) => client.read(reference).await,
         }

@@ -1,12 +1,9 @@
 //! `leasehold get`: one secret.
 
-use std::path::PathBuf;
-
 use leasehold::core::name::Place;
-use leasehold::core::{Failure, Fields, Kind, Secret};
-use leasehold::identity::Source;
+use leasehold::core::{Failure, Fields, Kind};
 
-use super::run::bindings::{json, one};
+use super::values::{self, json, one};
 use super::{in_session, settings};
 use crate::arguments::GetArguments;
 use crate::config::environment::Environment;
@@ -22,16 +19,11 @@ pub(crate) fn get(arguments: &GetArguments, environment: &Environment, ui: Ui) -
     }
     let print = |fields: &Fields| {
         let secret = if arguments.json { json(fields) } else { one(&reference, fields)? };
-        print(&secret, !arguments.no_newline)
+        ui::secret(&secret, !arguments.no_newline).map(|()| Exit::OK)
     };
     match reference.place() {
-        Place::Env(name) => {
-            let value = environment.variable(name).and_then(|value| value.to_str());
-            let value = value
-                .ok_or_else(|| Failure::new(Kind::NotFound, format!("the variable {name} is not set")))?;
-            print(&single(name, Secret::new(value)))
-        }
-        Place::File(path) => print(&single("content", Source::File(PathBuf::from(&**path)).read_whole()?)),
+        Place::Env(name) => print(&values::of_variable(name, environment)?),
+        Place::File(path) => print(&values::of_file(path)?),
         Place::Vault(vault) => {
             in_session(&settings(&arguments.connection, environment)?, ui, async |session| {
                 let credential = session.ask(vault).await?;
@@ -46,16 +38,5 @@ pub(crate) fn get(arguments: &GetArguments, environment: &Environment, ui: Ui) -
                 }
             })
         }
-    }
-}
-
-fn single(name: &str, value: Secret) -> Fields {
-    Fields::from_iter([(name, value)])
-}
-
-fn print(secret: &Secret, newline: bool) -> Result<Exit, Failure> {
-    match ui::secret(secret, newline) {
-        Ok(()) => Ok(Exit::OK),
-        Err(error) => Err(Failure::new(Kind::Broken, format!("cannot write to standard output: {error}"))),
     }
 }

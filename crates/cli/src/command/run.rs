@@ -1,6 +1,6 @@
 //! `leasehold run`: a command with its secrets, and nothing left behind.
 
-pub(super) mod bindings;
+mod bindings;
 mod program;
 mod supervise;
 

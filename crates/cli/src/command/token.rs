@@ -101,7 +101,6 @@ fn create(arguments: &TokenCreateArguments, environment: &Environment, ui: Ui) -
             false => ui::secret(&auth.client_token, true),
         }
         .map(|()| Exit::OK)
-        .map_err(|error| Failure::new(Kind::Broken, format!("cannot write to standard output: {error}")))
     })
 }
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use leasehold::core::name::{Place, Reference, VaultReference};
 use leasehold::core::{Failure, Fields, Kind, Secret};
 use leasehold::credential::Credential;
-use leasehold::identity::Source;
 
 use crate::arguments::run::RunArguments;
+use crate::command::values::{self, json, one};
 use crate::config::environment::Environment;
 use crate::config::settings::Profile;
 
@@ -97,44 +97,22 @@ impl Bindings {
     }
 }
 
-/// The fields at a place. A variable or a file is a place of one field.
+/// The fields at a place, as they are now.
 fn fields(
     place: &Place,
     credentials: &HashMap<VaultReference, Credential>,
     environment: &Environment,
 ) -> Result<Fields, Failure> {
-    let single = |name: &str, value: Secret| Fields::from_iter([(name, value)]);
     match place {
+        Place::Env(name) => values::of_variable(name, environment),
+        Place::File(path) => values::of_file(path),
         Place::Vault(vault) => {
             let grant = credentials.get(vault).and_then(Credential::hold);
             grant.map(|grant| grant.fields.clone()).ok_or_else(|| {
                 Failure::new(Kind::Expired, format!("{vault} has ended, and there is no new one yet"))
             })
         }
-        Place::Env(name) => match environment.variable(name).and_then(|value| value.to_str()) {
-            Some(value) => Ok(single(name, Secret::new(value))),
-            None => Err(Failure::new(Kind::NotFound, format!("the variable {name} is not set"))),
-        },
-        Place::File(path) => Ok(single("content", Source::File(PathBuf::from(&**path)).read_whole()?)),
     }
-}
-
-/// The field that is named, or the only one there is.
-pub(crate) fn one(reference: &Reference, fields: &Fields) -> Result<Secret, Failure> {
-    let names = || fields.names().collect::<Vec<_>>().join(", ");
-    let found = match (reference.field(), fields.iter().next()) {
-        (Some(field), _) => fields.field(field),
-        (None, Some((_, value))) if fields.names().count() == 1 => Some(value),
-        (None, _) => {
-            let failure = Failure::new(Kind::Invalid, format!("{reference} does not say which field"));
-            return Err(failure.hint(format!("add #FIELD; its fields are: {}", names())));
-        }
-    };
-    found.cloned().ok_or_else(|| {
-        let (place, field) = (reference.place(), reference.field().unwrap_or_default());
-        Failure::new(Kind::NotFound, format!("{place} has no field `{field}`"))
-            .hint(format!("its fields are: {}", names()))
-    })
 }
 
 /// What a file holds: the field that is named, or all fields as JSON.
@@ -143,13 +121,6 @@ fn text(reference: &Reference, fields: &Fields) -> Result<Secret, Failure> {
         (None, Place::Vault(_)) => Ok(json(fields)),
         _ => one(reference, fields),
     }
-}
-
-/// All fields as a JSON object.
-pub(crate) fn json(fields: &Fields) -> Secret {
-    let map: BTreeMap<_, _> = fields.iter().map(|(name, value)| (name, value.expose())).collect();
-    // A map of texts can always be written.
-    Secret::new(serde_json::to_string(&map).unwrap_or_default())
 }
 
 fn insert_variable(
@@ -215,27 +186,6 @@ mod tests {
         {
             assert_eq!(variable_name(field), name);
         }
-    }
-
-    #[test]
-    fn a_field_that_is_missing_is_answered_with_those_there_are() {
-        let fields =
-            Fields::from_iter([("password", Secret::new("canary")), ("username", Secret::new("canary"))]);
-        let check = |text: &str, expect: Result<(), &str>| {
-            let failure = one(&Reference::parse(text).unwrap(), &fields).map(drop);
-            let told =
-                failure.map_err(|failure| format!("{failure}; {}", failure.advice().unwrap_or_default()));
-            assert_eq!(told, expect.map_err(ToOwned::to_owned));
-        };
-        check("vault://secret/db#password", Ok(()));
-        check(
-            "vault://secret/db#pasword",
-            Err("vault://secret/db has no field `pasword`; its fields are: password, username"),
-        );
-        check(
-            "vault://secret/db",
-            Err("vault://secret/db does not say which field; add #FIELD; its fields are: password, username"),
-        );
     }
 
     #[test]
