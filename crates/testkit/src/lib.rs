@@ -33,6 +33,7 @@ mod canary;
 mod deadline;
 mod tools;
 
+mod figures;
 mod process;
 mod witness;
 
@@ -43,6 +44,7 @@ mod server;
 
 pub use canary::{Canaries, canary, random_hex};
 pub use deadline::wait_for;
+pub use figures::record;
 pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
 pub use server::{AppRole, Server};
