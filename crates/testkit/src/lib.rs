@@ -1,4 +1,5 @@
-//! Real servers for tests: OpenBao (or Vault), PostgreSQL, and a proxy that breaks connections on demand.
+//! Real servers for tests: OpenBao (or Vault) alone or as a cluster, PostgreSQL, and a proxy that breaks connections
+//! on demand.
 //!
 //! A test looks at the server with other eyes than the code under test: everything here goes through a small
 //! blocking client of its own, as root. What is asked for is there or the test fails with a sentence that says
@@ -29,6 +30,7 @@
 )]
 #![allow(clippy::needless_pass_by_value, reason = "callers write `json!({..})` in place")]
 
+mod authority;
 mod canary;
 mod deadline;
 mod tools;
@@ -40,12 +42,21 @@ mod witness;
 mod postgres;
 mod proxy;
 
+mod administrator;
+mod disk;
+mod program;
+
 mod server;
 
+mod cluster;
+
+pub use administrator::{Administrator, AppRole};
+pub use authority::{authority, certificate, openssl};
 pub use canary::{Canaries, canary, random_hex};
+pub use cluster::Cluster;
 pub use deadline::wait_for;
 pub use figures::record;
 pub use postgres::Postgres;
-pub use proxy::{Fault, Proxy};
-pub use server::{AppRole, Server};
+pub use proxy::{Fault, Hole, Proxy, Tap};
+pub use server::{EmptyServer, Server};
 pub use tools::{OPENBAO, on_path, postgres_folder, server_binary, workspace};

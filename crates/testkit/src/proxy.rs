@@ -1,12 +1,16 @@
 //! A proxy in front of a plain-HTTP server that breaks requests on demand and counts them.
 
+mod answer;
 mod request;
+mod tap;
+
+pub use tap::{Hole, Tap};
 
 use crate::deadline;
-use request::Requests;
-use std::io::{self, Read, Write};
+use answer::Manner;
+use request::{Request, Requests};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -23,10 +27,36 @@ pub enum Fault {
     Hang,
     /// The server gets it and acts on it, and the connection is closed after that many bytes of the answer.
     Cut(usize),
+    /// The server gets it and acts on it, and the connection is reset (RST) where its answer would begin.
+    Reset,
+    /// It is answered by one byte after each such time.
+    Drip(Duration),
     /// It is passed on after that time.
     Delay(Duration),
     /// The server never sees it: this status and JSON body are the answer, and the connection is closed.
     Answer(u16, String),
+    /// The server never sees it: these bytes are the answer, head and body, and the connection is closed.
+    Raw(Vec<u8>),
+    /// The server never sees it: the answer is the begin of a KV secret with a value of so many bytes, which are made as
+    /// they are sent. Its length stands in the head only if `announced`.
+    Flood {
+        /// How long the value is, in bytes.
+        size: u64,
+        /// Whether the head tells the length.
+        announced: bool,
+    },
+}
+
+impl Fault {
+    /// An answer of this status with these headers, each ended by CR and LF.
+    pub fn with_headers(status: u16, headers: &str, body: &str) -> Self {
+        Self::Raw(answer::text(status, headers, body))
+    }
+
+    /// An answer that points to another place.
+    pub fn redirect(status: u16, location: &str) -> Self {
+        Self::with_headers(status, &format!("location: {location}\r\n"), "")
+    }
 }
 
 /// A proxy on a free loopback port, gone when dropped.
@@ -48,10 +78,16 @@ struct State {
     special: Vec<(String, Fault, usize)>,
     /// Counts the changes of the faults, so that a hanging request notices one.
     edition: u64,
-    requests: Vec<String>,
+    requests: Vec<Arrived>,
     connections: Vec<TcpStream>,
     listening: bool,
     closed: bool,
+}
+
+/// A request that came.
+struct Arrived {
+    line: String,
+    head: String,
 }
 
 impl Proxy {
@@ -100,13 +136,17 @@ impl Proxy {
 
     /// The lines of all requests so far that hold `part`: method and path, in the order of their arrival.
     pub fn requests(&self, part: &str) -> Vec<String> {
-        self.shared.lock().requests.iter().filter(|line| line.contains(part)).cloned().collect()
+        self.shared.lock().arrived(part).map(|arrived| arrived.line.clone()).collect()
+    }
+
+    /// The heads of the same requests: line and headers.
+    pub fn heads(&self, part: &str) -> Vec<String> {
+        self.shared.lock().arrived(part).map(|arrived| arrived.head.clone()).collect()
     }
 
     /// Waits until `count` requests whose line holds `part` have arrived. Panics after ten seconds.
     pub fn wait_for(&self, part: &str, count: usize) {
-        let arrived =
-            |state: &State| state.requests.iter().filter(|line| line.contains(part)).count() >= count;
+        let arrived = |state: &State| state.arrived(part).count() >= count;
         self.wait_until(&format!("{count} requests of `{part}` have arrived"), arrived);
     }
 
@@ -132,6 +172,7 @@ impl Drop for Proxy {
     }
 }
 
+const JSON: &str = "content-type: application/json\r\n";
 const SOUND: &str = "no thread of the proxy panics while it holds the state";
 
 impl State {
@@ -141,9 +182,14 @@ impl State {
         }
     }
 
+    fn arrived(&self, part: &str) -> impl Iterator<Item = &Arrived> {
+        self.requests.iter().filter(move |arrived| arrived.line.contains(part))
+    }
+
     /// Notes a request and decides on its fault.
-    fn arrive(&mut self, line: &str) -> Fault {
-        self.requests.push(line.to_owned());
+    fn arrive(&mut self, request: &Request) -> Fault {
+        let line = &request.line;
+        self.requests.push(Arrived { line: line.clone(), head: request.head() });
         let fits = |(part, _, left): &&mut (String, Fault, usize)| *left > 0 && line.contains(&**part);
         let Some((_, fault, left)) = self.special.iter_mut().find(fits) else { return self.fault.clone() };
         *left -= 1;
@@ -198,15 +244,17 @@ impl Shared {
         if self.enter(client, &server).is_err() {
             return;
         }
-        // How much of the server's answers may still be passed on.
-        let allowance = AtomicUsize::new(usize::MAX);
+        let manner = Mutex::default();
         thread::scope(|scope| {
             scope.spawn(|| {
-                let _ = pass_answers(&server, client, &allowance);
+                let _ = answer::pass(&server, client, &manner);
                 close(client, &server);
             });
-            let _ = self.pass_requests(client, &server, &allowance);
-            close_unless_cutting(client, &server, &allowance);
+            let _ = self.pass_requests(client, &server, &manner);
+            // What answers in a manner of its own closes the connection at the right byte.
+            if matches!(*manner.lock().expect(SOUND), Manner::Whole) {
+                close(client, &server);
+            }
         });
     }
 
@@ -226,26 +274,33 @@ impl Shared {
         &self,
         client: &TcpStream,
         mut server: &TcpStream,
-        allowance: &AtomicUsize,
+        manner: &Mutex<Manner>,
     ) -> io::Result<()> {
         let mut requests = Requests::new(client);
         while let Some(request) = requests.next()? {
-            let (fault, edition) = self.arrive(&request.line);
+            let (fault, edition) = self.arrive(&request);
+            let set = |new| *manner.lock().expect(SOUND) = new;
             match fault {
                 Fault::Pass | Fault::Refuse => {}
                 Fault::Delay(time) => thread::sleep(time),
-                Fault::Cut(bytes) => allowance.store(bytes, Ordering::SeqCst),
+                Fault::Cut(bytes) => set(Manner::Cut(bytes)),
+                Fault::Reset => set(Manner::Reset),
+                Fault::Drip(pause) => set(Manner::Drip(pause)),
                 Fault::Hang => return self.hang(edition),
-                Fault::Answer(status, body) => return answer(client, status, &body),
+                Fault::Answer(status, body) => {
+                    return answer::give(client, &answer::text(status, JSON, &body));
+                }
+                Fault::Raw(bytes) => return answer::give(client, &bytes),
+                Fault::Flood { size, announced } => return answer::flood(client, size, announced),
             }
             server.write_all(&request.bytes)?;
         }
         Ok(())
     }
 
-    fn arrive(&self, line: &str) -> (Fault, u64) {
+    fn arrive(&self, request: &Request) -> (Fault, u64) {
         let mut state = self.lock();
-        let fault = state.arrive(line);
+        let fault = state.arrive(request);
         self.changed.notify_all();
         (fault, state.edition)
     }
@@ -257,37 +312,7 @@ impl Shared {
     }
 }
 
-/// Passes bytes back until the server is done or the allowance is used up.
-fn pass_answers(mut server: &TcpStream, mut client: &TcpStream, allowance: &AtomicUsize) -> io::Result<()> {
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        let read = server.read(&mut buffer)?;
-        let left = allowance.load(Ordering::SeqCst);
-        client.write_all(&buffer[..read.min(left)])?;
-        if read == 0 || read >= left {
-            return Ok(());
-        }
-        if left != usize::MAX {
-            allowance.store(left - read, Ordering::SeqCst);
-        }
-    }
-}
-
-fn answer(mut client: &TcpStream, status: u16, body: &str) -> io::Result<()> {
-    let length = body.len();
-    let head =
-        format!("HTTP/1.1 {status} Fault\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n");
-    client.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes())
-}
-
 fn close(client: &TcpStream, server: &TcpStream) {
     let _ = client.shutdown(Shutdown::Both);
     let _ = server.shutdown(Shutdown::Both);
-}
-
-/// While an answer is being cut, the thread that passes it closes the connection at the right byte.
-fn close_unless_cutting(client: &TcpStream, server: &TcpStream, allowance: &AtomicUsize) {
-    if allowance.load(Ordering::SeqCst) == usize::MAX {
-        close(client, server);
-    }
 }

@@ -1,43 +1,43 @@
 //! A development server of OpenBao or Vault, all in memory, gone when dropped.
 
-mod layout;
-mod state;
-
-pub use layout::AppRole;
-
+use crate::administrator::Administrator;
 use crate::canary::canary;
 use crate::deadline;
-use crate::process::{self, End, Process, free_port};
-use crate::tools::server_binary;
+use crate::disk::Disk;
+use crate::process::{Process, free_port};
+use crate::program::{self, persist};
 use crate::witness::{Question, Witness};
 use rustix::process::Signal;
-use serde_json::{Value, json};
-use std::fs::{self, File};
+use serde_json::json;
+use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// How often a start is tried: the free port may be taken by another server that starts at the same time.
-const ATTEMPTS: usize = 5;
-
-/// A running server with a KV version 2 engine at `secret/`, as `bao server -dev` gives it.
-///
-/// Made by [`start`](Self::start) and its two sisters. Laid out with [`put_secret`](Self::put_secret) and the
-/// like, looked at with [`accessors`](Self::accessors) and the like, and anything else goes through
-/// [`api`](Self::api). Every call panics when the server does not answer.
+/// A running server with a KV version 2 engine at `secret/`, as `bao server -dev` gives it, and root at it.
 pub struct Server {
     process: Process,
     folder: TempDir,
     address: String,
-    witness: Witness,
-    root_token: String,
+    root: Administrator,
     unseal_key: String,
+    disk: Option<Disk>,
 }
 
 /// What one start is asked for.
 #[derive(Clone, Copy, Default)]
 struct Plan<'a> {
     tls: bool,
+    audit: bool,
     config: &'a str,
+}
+
+impl Deref for Server {
+    type Target = Administrator;
+
+    fn deref(&self) -> &Administrator {
+        &self.root
+    }
 }
 
 impl Server {
@@ -50,6 +50,11 @@ impl Server {
     /// [`ca_cert`](Self::ca_cert) vouches for.
     pub fn start_tls() -> Self {
         Self::launch(Plan { tls: true, ..Plan::default() })
+    }
+
+    /// Starts a server that audits every request to a disk, which [`fill_disk`](Self::fill_disk) fills.
+    pub fn start_audited() -> Self {
+        Self::launch(Plan { audit: true, ..Plan::default() })
     }
 
     /// Starts a server with more configuration in HCL, such as an audit device or another listener:
@@ -67,11 +72,6 @@ impl Server {
         &self.address
     }
 
-    /// The root token: a canary of this server alone.
-    pub fn root_token(&self) -> &str {
-        &self.root_token
-    }
-
     /// The certificate authority of a server with TLS, in PEM.
     pub fn ca_cert(&self) -> PathBuf {
         self.folder.path().join("vault-ca.pem")
@@ -84,26 +84,7 @@ impl Server {
 
     /// What the server wrote so far. Holds the root token and the unseal key.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-
-    /// Asks as root: status and body. `path` is below `/v1/`.
-    pub fn api(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        self.api_as(&self.root_token, method, path, body, None)
-    }
-
-    /// Asks with any token, in any namespace: status and body.
-    pub fn api_as(
-        &self,
-        token: &str,
-        method: &str,
-        path: &str,
-        body: Option<Value>,
-        namespace: Option<&str>,
-    ) -> (u16, Value) {
-        let question = Question { token, method, path, body, namespace };
-        let answer = self.witness.ask(question);
-        answer.unwrap_or_else(|error| panic!("{method} {path} got no answer from the test server: {error}"))
+        program::log(self.folder.path())
     }
 
     /// Seals the server: it answers 503 to everything and forgets nothing.
@@ -114,6 +95,17 @@ impl Server {
     /// Unseals it.
     pub fn unseal(&self) {
         self.expect("PUT", "sys/unseal", Some(json!({ "key": self.unseal_key })));
+    }
+
+    /// Fills the disk that it audits to: it answers 500 to whatever has a token, while its health is good.
+    /// Only after [`start_audited`](Self::start_audited).
+    pub fn fill_disk(&self) {
+        self.set_disk(true, 500);
+    }
+
+    /// Makes space on that disk again.
+    pub fn free_disk(&self) {
+        self.set_disk(false, 200);
     }
 
     /// Stops it as a hung host would be: connections are accepted by the kernel and never answered.
@@ -131,51 +123,46 @@ impl Server {
         self.process.end();
     }
 
-    /// Asks as root and panics unless the answer is a success; its body.
-    fn expect(&self, method: &str, path: &str, body: Option<Value>) -> Value {
-        let (status, reply) = self.api(method, path, body);
-        assert!((200..300).contains(&status), "{method} {path}: {status} {reply}");
-        reply
+    fn set_disk(&self, is_full: bool, status: u16) {
+        let disk = self.disk.as_ref().expect("a server that was started with `start_audited`");
+        disk.set(is_full).expect("a link in the server's own folder");
+        self.process.signal(Signal::HUP);
+        let is_so = || (self.api("GET", "auth/token/lookup-self", None).0 == status).then_some(());
+        deadline::wait_for(deadline::START, is_so).unwrap_or_else(|| panic!("full={is_full}: no {status}"));
     }
 
     fn launch(plan: Plan<'_>) -> Self {
-        let binary = server_binary().unwrap_or_else(|error| panic!("{error}"));
-        let mut failure = String::new();
-        for _ in 0..ATTEMPTS {
-            match Self::attempt(&binary, plan) {
-                Ok(server) => return server,
-                Err(error) => failure = error,
-            }
-        }
-        panic!("{} did not start in {ATTEMPTS} attempts: {failure}", binary.display());
+        persist("the server", || Self::attempt(plan))
     }
 
-    fn attempt(binary: &Path, plan: Plan<'_>) -> Result<Self, String> {
-        let folder = TempDir::with_prefix("leasehold-server-").map_err(|error| error.to_string())?;
+    fn attempt(plan: Plan<'_>) -> Result<Self, String> {
+        let text = |error: std::io::Error| error.to_string();
+        let folder = TempDir::with_prefix("leasehold-server-").map_err(text)?;
+        let disk = plan.audit.then(|| Disk::new(folder.path())).transpose().map_err(text)?;
         let (port, root_token) = (free_port(), canary("root-token"));
         let (scheme, witness_port) = if plan.tls { ("https", free_port()) } else { ("http", port) };
         let mut config = plan.config.to_owned();
+        config += &disk.as_ref().map(Disk::device).unwrap_or_default();
         if plan.tls {
             // The witness speaks no TLS, so that it has none in common with the code under test.
-            config += &format!(
-                "\nlistener \"tcp\" {{\n address = \"127.0.0.1:{witness_port}\"\n tls_disable = true\n}}\n"
-            );
+            config += &listener(witness_port, "");
         }
-        let process = run(binary, folder.path(), port, &root_token, plan.tls, &config)?;
+        fs::write(folder.path().join("more.hcl"), &config).map_err(text)?;
+        let arguments = arguments(folder.path(), port, &root_token, plan.tls, !config.is_empty());
+        let witness = Witness::new(&format!("http://127.0.0.1:{witness_port}"));
         let mut server = Self {
-            process,
+            process: program::serve(folder.path(), &arguments)?,
             address: format!("{scheme}://127.0.0.1:{port}"),
-            witness: Witness::new(&format!("http://127.0.0.1:{witness_port}")),
-            folder,
-            root_token,
+            root: Administrator::new(vec![witness], root_token),
             unseal_key: String::new(),
+            folder,
+            disk,
         };
         server.wait_until_ready()?;
         Ok(server)
     }
 
-    /// Ready is when our own root token (so that it is no stranger's server) can use the KV engine, which is
-    /// mounted a little after the port is open.
+    /// Ready is when our own root token (so that it is no stranger's server) can use the KV engine.
     fn wait_until_ready(&mut self) -> Result<(), String> {
         let ready = deadline::wait_for(deadline::START, || {
             if self.process.has_ended() {
@@ -185,43 +172,59 @@ impl Server {
             self.uses_kv().then_some(Ok(()))
         });
         let outcome = ready.unwrap_or_else(|| Err(format!("not ready after {:?}", deadline::START)));
-        outcome.map_err(|error| format!("{error}; its last words:\n{}", last_lines(&self.log())))
-    }
-
-    fn uses_kv(&self) -> bool {
-        let (token, path) = (&*self.root_token, "secret/config");
-        let question = Question { token, method: "GET", path, body: None, namespace: None };
-        self.witness.ask(question).is_ok_and(|(status, _)| status == 200)
+        outcome.map_err(|error| program::told(error, self.folder.path()))
     }
 }
 
-/// Starts the program with an empty environment, so that no `VAULT_*` or `BAO_*` of the caller steers it, and
-/// with a home of its own, so that nothing is written to the caller's.
-fn run(
-    binary: &Path,
-    folder: &Path,
-    port: u16,
-    root_token: &str,
-    tls: bool,
-    config: &str,
-) -> Result<Process, String> {
-    let text = |error: std::io::Error| error.to_string();
-    let log = File::create(folder.join("log")).map_err(text)?;
-    let config_file = folder.join("more.hcl");
-    fs::write(&config_file, config).map_err(text)?;
-    let mut command = process::command(binary, End::Kill, None);
-    command.args(["server", "-dev", "-dev-no-store-token"]);
-    command.arg(format!("-dev-root-token-id={root_token}"));
-    command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
-    if !config.is_empty() {
-        command.arg("-config").arg(config_file);
+/// A server that was never initialised: it answers 501 to a look at its health, and 503 to everything else.
+pub struct EmptyServer {
+    // Ended before its folder goes.
+    _process: Process,
+    _folder: TempDir,
+    address: String,
+}
+
+impl EmptyServer {
+    /// Starts one on a free loopback port.
+    pub fn start() -> Self {
+        persist("the server", Self::attempt)
     }
-    if tls {
-        command.arg("-dev-tls").arg("-dev-tls-cert-dir").arg(folder);
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
     }
-    command.env_clear().env("HOME", folder).current_dir(folder);
-    command.stdin(std::process::Stdio::null()).stdout(log.try_clone().map_err(text)?).stderr(log);
-    Process::start(command, End::Kill).map_err(text)
+
+    fn attempt() -> Result<Self, String> {
+        let text = |error: std::io::Error| error.to_string();
+        let folder = TempDir::with_prefix("leasehold-server-").map_err(text)?;
+        let port = free_port();
+        let config = folder.path().join("server.hcl");
+        fs::write(&config, format!("storage \"inmem\" {{}}\n{}", listener(port, ""))).map_err(text)?;
+        let process = program::serve(folder.path(), &[format!("-config={}", config.display())])?;
+        let address = format!("http://127.0.0.1:{port}");
+        let witness = Witness::new(&address);
+        let question = || Question { method: "GET", path: "sys/init", ..Question::by("") };
+        let is_up = || (witness.ask(question()).ok()?.0 == 200).then_some(());
+        let ready = deadline::wait_for(deadline::START, is_up);
+        ready.ok_or_else(|| program::told("not ready", folder.path()))?;
+        Ok(Self { _process: process, _folder: folder, address })
+    }
+}
+
+/// A listener on the loopback without TLS, in HCL, with more settings of its own.
+pub(crate) fn listener(port: u16, more: &str) -> String {
+    format!("\nlistener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_disable = true\n {more}\n}}\n")
+}
+
+fn arguments(folder: &Path, port: u16, root_token: &str, tls: bool, has_config: bool) -> Vec<String> {
+    let plain = ["-dev".to_owned(), "-dev-no-store-token".to_owned()];
+    let own = [format!("-dev-root-token-id={root_token}"), format!("-dev-listen-address=127.0.0.1:{port}")];
+    let config = has_config.then(|| format!("-config={}", folder.join("more.hcl").display()));
+    let tls = ["-dev-tls".to_owned(), format!("-dev-tls-cert-dir={}", folder.display())]
+        .into_iter()
+        .filter(|_| tls);
+    plain.into_iter().chain(own).chain(config).chain(tls).collect()
 }
 
 fn unseal_key(log: &str) -> Option<String> {
@@ -229,22 +232,14 @@ fn unseal_key(log: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// The end of the log, without the lines that hold the server's secrets.
-fn last_lines(log: &str) -> String {
-    let kept: Vec<&str> =
-        log.lines().filter(|line| !line.contains("Token:") && !line.contains("Key:")).collect();
-    kept[kept.len().saturating_sub(8)..].join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_log_gives_the_key_and_its_end_holds_no_secret() {
-        let log = "started\n\nUnseal Key: abc=\nRoot Token: canary\nbind: address already in use\n";
-        assert_eq!(unseal_key(log).as_deref(), Some("abc="));
-        assert_eq!(unseal_key("started\n"), None);
-        assert_eq!(last_lines(log), "started\n\nbind: address already in use");
+    fn the_log_gives_the_key() {
+        let check = |log: &str, expect: Option<&str>| assert_eq!(unseal_key(log).as_deref(), expect, "{log}");
+        check("started\n\nUnseal Key: abc=\nRoot Token: canary\n", Some("abc="));
+        check("started\n", None);
     }
 }

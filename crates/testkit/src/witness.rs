@@ -7,6 +7,8 @@ use ureq::{Agent, Body};
 
 /// The longest a call may take: a server under fault answers late, and a stopped one never.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that a look at a node's health may take, which needs nothing but the node.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// A client of the API at one plain-HTTP address.
 pub(crate) struct Witness {
@@ -24,6 +26,13 @@ pub(crate) struct Question<'a> {
     pub(crate) namespace: Option<&'a str>,
 }
 
+impl<'a> Question<'a> {
+    /// A question with this token; what is asked has to be filled in.
+    pub(crate) fn by(token: &'a str) -> Self {
+        Self { token, method: "", path: "", body: None, namespace: None }
+    }
+}
+
 impl Witness {
     pub(crate) fn new(base: &str) -> Self {
         let config = Agent::config_builder()
@@ -34,6 +43,13 @@ impl Witness {
             .timeout_global(Some(PATIENCE))
             .build();
         Self { agent: config.into(), base: base.to_owned() }
+    }
+
+    /// The status that tells a node's state: 200 if it leads, 429 if it follows; none if it does not answer.
+    pub(crate) fn health(&self) -> Option<u16> {
+        let request = self.agent.get(format!("{}/v1/sys/health", self.base));
+        let answer = request.config().timeout_global(Some(GLANCE)).build().call();
+        answer.ok().map(|response| response.status().as_u16())
     }
 
     /// Status and JSON body; null where there is no body. The error is the transport's.

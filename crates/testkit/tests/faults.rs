@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test that measures a delay")]
 
-use leasehold_testkit::{Fault, Proxy, Server};
+use leasehold_testkit::{Fault, Proxy, Server, Tap};
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -102,4 +102,54 @@ fn answers_in_the_servers_stead_and_delays_are_for_the_requests_named() {
     assert!(health(&proxy).starts_with("HTTP/1.1 200"));
     assert!(begin.elapsed() >= Duration::from_millis(60));
     assert!(health(&proxy).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn answers_come_by_drips_or_end_in_a_reset() {
+    let (_server, proxy) = start();
+    proxy.set(Fault::Drip(Duration::from_millis(1)));
+    let begin = Instant::now();
+    let answer = health(&proxy);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("initialized"));
+    assert!(begin.elapsed() >= Duration::from_millis(u64::try_from(answer.len()).unwrap()));
+
+    proxy.set(Fault::Reset);
+    let mut stream = connect(&proxy);
+    stream.write_all(b"GET /v1/sys/health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    assert_eq!(stream.read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn answers_of_any_shape() {
+    let (_server, proxy) = start();
+    let check = |fault: Fault, begin: &str, end: &str| {
+        proxy.set(fault);
+        let answer = health(&proxy);
+        assert!(answer.starts_with(begin) && answer.ends_with(end), "{answer:.300}");
+    };
+    let to = "HTTP/1.1 307 Fault\r\nlocation: http://x\r\n";
+    check(Fault::redirect(307, "http://x"), to, "\r\n\r\n");
+    check(Fault::with_headers(429, "retry-after: 1\r\n", "{}"), "HTTP/1.1 429 Fault\r\nretry-after: 1", "{}");
+    check(Fault::Raw(b"SSH-2.0\r\n".into()), "SSH-2.0\r\n", "");
+    let announced = "HTTP/1.1 200 Fault\r\ncontent-length: 129\r\n";
+    check(Fault::Flood { size: 100, announced: true }, announced, &"x".repeat(100));
+    let silent = "HTTP/1.1 200 Fault\r\nconnection: close\r\n";
+    check(Fault::Flood { size: 100, announced: false }, silent, &"x".repeat(100));
+    assert_eq!(proxy.requests("health").len(), 5);
+}
+
+#[test]
+fn a_tap_keeps_what_it_is_sent() {
+    let (server, stranger) = (Server::start(), Tap::stranger());
+    let tap = Tap::before(server.address());
+    for (tap, expect) in [(&tap, "initialized"), (&stranger, "of a stranger")] {
+        assert_eq!((tap.connections(), tap.heard().len()), (0, 0));
+        let mut stream = TcpStream::connect(("127.0.0.1", tap.port())).unwrap();
+        stream.write_all(b"GET /v1/sys/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = vec![0; 2000];
+        let read = stream.read(&mut answer).unwrap();
+        assert!(String::from_utf8_lossy(&answer[..read]).contains(expect));
+        assert_eq!(tap.connections(), 1);
+        assert!(tap.heard().starts_with(b"GET /v1/sys/health HTTP/1.1\r\n"));
+    }
 }

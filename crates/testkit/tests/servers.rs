@@ -6,7 +6,7 @@
     reason = "a test that starts itself again as a process that dies"
 )]
 
-use leasehold_testkit::{Postgres, Server};
+use leasehold_testkit::{Cluster, EmptyServer, Postgres, Server, wait_for};
 use serde_json::json;
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,6 +14,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(20);
 
 fn is_open(address: &str) -> bool {
     let (_, host) = address.split_once("://").unwrap();
@@ -176,4 +178,76 @@ fn database_logins_work_and_die_on_revoke() {
     assert!(!postgres.accepts(&user, &password));
     assert_eq!(postgres.roles(), ["leasehold"]);
     assert!(server.leases("database/creds/app").is_empty());
+}
+
+#[test]
+fn a_cluster_survives_its_leader_and_not_the_loss_of_two() {
+    let mut cluster = Cluster::start();
+    cluster.put_secret("secret/db", json!({ "password": "blue" }));
+    let first = cluster.leader();
+    cluster.kill(first);
+    let second = cluster.leader();
+    assert_ne!(first, second);
+    assert!(!is_open(&cluster.addresses()[first]));
+    assert_eq!(cluster.api("GET", "secret/data/db", None).1["data"]["data"]["password"], "blue");
+    cluster.restart(first);
+    let health = |node| cluster.api_at(node, "GET", "sys/health", None).map(|(status, _)| status);
+    assert_eq!(health(first), Some(429));
+    let others = cluster.others(second);
+    others.iter().for_each(|node| cluster.stop(*node));
+    let write = || cluster.api_at(second, "POST", "secret/data/db", Some(json!({ "data": {} })));
+    assert_eq!(write().map(|(status, _)| status), Some(500));
+    others.iter().for_each(|node| cluster.cont(*node));
+    cluster.leader();
+}
+
+#[test]
+fn a_leader_steps_down_and_each_node_can_be_sealed() {
+    let mut cluster = Cluster::start();
+    let first = cluster.leader();
+    cluster.step_down();
+    let health = |cluster: &Cluster, node| cluster.api_at(node, "GET", "sys/health", None).unwrap().0;
+    wait_for(SOON, || (health(&cluster, first) == 429).then_some(())).expect("it follows");
+    let leader = cluster.leader();
+    let standby = cluster.others(leader)[0];
+    for node in [standby, leader] {
+        cluster.seal(node);
+        assert_eq!(health(&cluster, node), 503);
+        cluster.unseal(node);
+    }
+}
+
+#[test]
+fn a_full_audit_disk_fails_every_request_and_not_the_health() {
+    let server = Server::start_audited();
+    let token = server.token(json!({ "ttl": "60s" }));
+    let look = || server.api_as(&token, "GET", "auth/token/lookup-self", None, None);
+    server.fill_disk();
+    assert_eq!(look(), (500, json!({ "errors": ["internal error"] })));
+    assert_eq!(server.api("GET", "sys/health", None).0, 200);
+    server.free_disk();
+    assert_eq!(look().0, 200);
+}
+
+#[test]
+fn a_limit_refuses_until_it_is_lifted() {
+    let server = Server::start();
+    for is_told in [false, true] {
+        server.limit("secret/", 1, 60, is_told);
+        let read = || server.api("GET", "secret/data/none", None).0;
+        assert_eq!((read(), read()), (404, 429), "{is_told}");
+        server.lift_limit();
+        assert_eq!(read(), 404);
+    }
+}
+
+#[test]
+fn an_empty_server_is_not_initialised() {
+    let server = EmptyServer::start();
+    let (_, host) = server.address().split_once("://").unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream.write_all(b"GET /v1/sys/health HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 501"), "{answer}");
 }

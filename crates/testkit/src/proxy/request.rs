@@ -10,6 +10,14 @@ pub(super) struct Request {
     pub(super) bytes: Vec<u8>,
 }
 
+impl Request {
+    /// Line and headers.
+    pub(super) fn head(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        text.split("\r\n\r\n").next().unwrap_or_default().to_owned()
+    }
+}
+
 /// The requests of one connection.
 pub(super) struct Requests<R> {
     source: R,

@@ -1,6 +1,6 @@
 //! What a test lays out on its server: secrets, policies, roles, engines.
 
-use super::Server;
+use super::Administrator;
 use crate::postgres::Postgres;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ pub struct AppRole {
     pub secret_id: String,
 }
 
-impl Server {
+impl Administrator {
     /// Writes a new version of a KV version 2 secret, such as `secret/db`; its number.
     pub fn put_secret(&self, path: &str, fields: Value) -> u64 {
         let (mount, rest) = path.split_once('/').expect("a path such as secret/db");

@@ -1,9 +1,9 @@
 //! What a test looks at on its server: which tokens and leases are alive.
 
-use super::Server;
+use super::Administrator;
 use serde_json::{Value, json};
 
-impl Server {
+impl Administrator {
     /// The accessors of all tokens alive, the root token's among them.
     pub fn accessors(&self) -> Vec<String> {
         self.list("auth/token/accessors")
