@@ -18,6 +18,7 @@ pub(crate) struct DebtId(pub(crate) u64);
 
 /// A token or lease that is no longer wanted and has to be revoked.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Debt {
     pub(crate) grant: Arc<Grant>,
     pub(crate) slot: SlotId,
@@ -54,14 +55,20 @@ impl Debt {
         (is_token && self.generation > 0).then_some((self.slot, self.generation))
     }
 
+    /// Whether it is no debt of its own: a batch token cannot be revoked. It stands between what lives on it and the
+    /// token above, and ends with that.
+    pub(crate) fn is_link(&self) -> bool {
+        !self.grant.lease.is_owed()
+    }
+
     /// Whether it is dead when the token that was to revoke it is.
     pub(crate) fn falls_with_asker(&self) -> bool {
         !self.is_foreign && self.ground.is_none_or(|(_, generation)| generation == self.by)
     }
 
-    /// Whether it keeps the token that it was obtained with from being revoked.
-    pub(crate) fn holds_up(&self, token: (SlotId, u32)) -> bool {
-        self.is_foreign && self.ground == Some(token) && self.refusal.is_none()
+    /// Whether it keeps the token that it stands on from being revoked.
+    pub(crate) fn holds_up(&self) -> bool {
+        self.is_foreign && self.refusal.is_none()
     }
 
     pub(crate) fn new(grant: Arc<Grant>, slot: SlotId, due: Moment, expiry: Moment) -> Self {
@@ -90,7 +97,7 @@ impl Debt {
     pub(crate) fn next(&self) -> Moment {
         match self.flight {
             Some((_, deadline)) => deadline,
-            None if self.above.is_some() || self.refusal.is_some() => self.expiry,
+            None if self.above.is_some() || self.refusal.is_some() || self.is_link() => self.expiry,
             None => self.due.min(self.expiry),
         }
     }

@@ -73,6 +73,12 @@ pub enum Event {
         /// How many failed in a row.
         attempt: u16,
     },
+    /// The server refused so many logins in a row that it would soon lock us out: no other is tried until what we log in
+    /// with has changed. What is held is served to its end.
+    Halted {
+        /// The slot of the login.
+        slot: SlotId,
+    },
     /// The policy's threshold is longer than half of the lease; that half is used. Said once per slot.
     Clamped {
         /// The slot.

@@ -1,7 +1,7 @@
 //! All slots: inputs go in, errands and values come out.
 
-mod debts;
 mod results;
+mod debts;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,10 +12,12 @@ use crate::errand::{Done, Errand, ErrandId, Task};
 use crate::event::{End, Event};
 use crate::failure::{Failure, Kind};
 use crate::grant::{Grant, Holding};
+use crate::lockout::Lockout;
 use crate::moment::Moment;
-use crate::pace::{Pace, Purpose};
+use crate::pace::{Pace, Purpose, Turn};
 use crate::policy::{Jitter, Policy};
 use crate::scope::{Scope, SlotId};
+use crate::seeded::Seeded;
 use crate::slot::{Flight, Ground, Slot, Step, Trouble};
 
 pub use status::{SlotStatus, Stage};
@@ -57,18 +59,23 @@ pub use status::{SlotStatus, Stage};
 /// assert!(matches!(ledger.poll(), Some(Output::Publish { generation: 1, .. })));
 /// ```
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Ledger {
     now: Moment,
     slots: BTreeMap<SlotId, Box<Slot>>,
     debts: BTreeMap<DebtId, Debt>,
     /// The debts of replaced tokens, by slot and generation.
     grounds: BTreeMap<(SlotId, u32), DebtId>,
+    /// The debts that stand on each token.
+    standing: BTreeSet<((SlotId, u32), DebtId)>,
     paces: BTreeMap<SlotId, Pace>,
     flights: BTreeMap<ErrandId, Key>,
     timers: BTreeSet<(Moment, Key)>,
     outputs: VecDeque<Output>,
     numbers: u64,
     is_stopping: bool,
+    #[cfg(test)]
+    pub(crate) seeded: Option<Seeded>,
 }
 
 /// What a timer or an errand belongs to.
@@ -100,7 +107,8 @@ pub enum Input {
     Ask(Ask),
     /// An errand ended.
     Done(Done),
-    /// Somebody was refused with this generation of the credential: look whether it still lives.
+    /// Somebody was refused with this generation of the credential: look whether it still lives. Where there is none
+    /// any more, tell why.
     Reject(SlotId, u32),
     /// Renew or read again now, whether due or not.
     Hurry(SlotId),
@@ -165,7 +173,7 @@ impl Ledger {
 
     /// Whether no errand is under way and nothing is owed that could still be given back.
     pub fn is_settled(&self) -> bool {
-        self.flights.is_empty() && self.debts.values().all(|debt| debt.refusal.is_some())
+        self.flights.is_empty() && self.debts.values().all(|debt| debt.refusal.is_some() || debt.is_link())
     }
 
     fn handle_ask(&mut self, ask: Ask) {
@@ -208,7 +216,9 @@ impl Ledger {
             if slot.held.is_some() || slot.flight.is_some() {
                 return;
             }
-            if let Some(failure) = slot.trouble.failure.clone() {
+            // That something is dead is no answer: it is being replaced.
+            let failure = slot.trouble.failure.as_ref().filter(|failure| failure.kind() != Kind::Expired);
+            if let Some(failure) = failure.cloned() {
                 let attempt = slot.trouble.attempts;
                 return self.note(Event::Failed { slot: id, failure, attempt });
             }
@@ -218,18 +228,24 @@ impl Ledger {
 
     fn handle_reject(&mut self, id: SlotId, generation: u32) {
         let Some(slot) = self.slots.get(&id) else { return };
-        if slot.generation != generation || slot.held.is_none() {
+        if slot.held.is_none() {
+            return self.repeat_failure(id);
+        }
+        if slot.generation != generation {
             return;
         }
         match (slot.scope.is_token(), slot.asker) {
             (true, _) => self.suspect(id),
-            (false, Some(asker)) => self.park(id, asker),
+            (false, Some(asker)) => self.doubt(id, asker),
             (false, None) => {}
         }
     }
 
     fn handle_hurry(&mut self, id: SlotId) {
         let now = self.now;
+        if self.is_seeded(Seeded::HurryTwice) {
+            self.start(id, Step::Renew);
+        }
         let Some(slot) = self.slots.get_mut(&id) else { return };
         slot.hurry(now);
         if let Some(held) = &mut slot.held {
@@ -252,6 +268,14 @@ impl Ledger {
             slot.trouble.not_before = now;
         }
         self.arm(id);
+    }
+
+    /// Somebody was refused with this: either it is gone or its token is.
+    fn doubt(&mut self, id: SlotId, asker: SlotId) {
+        if let Some(held) = self.slots.get_mut(&id).and_then(|slot| slot.held.as_mut()) {
+            held.is_doubted = true;
+        }
+        self.park(id, asker);
     }
 
     /// Lets a slot wait for the verdict on its asker.
@@ -295,6 +319,9 @@ impl Ledger {
     /// Starts an errand when the pace of the identity allows it. One that somebody waits for was counted when it was
     /// asked for.
     fn start_in_turn(&mut self, id: SlotId, step: Step) {
+        if self.is_seeded(Seeded::NoPace) {
+            return self.start(id, step);
+        }
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let is_awaited = slot.generation == 0 && slot.trouble.failure.is_none();
@@ -304,17 +331,67 @@ impl Ledger {
             let turn = self.paces.entry(slot.root).or_default().turn(given, now, purpose);
             if turn.at > now {
                 slot.turn = Some(turn);
+                self.go_before(id);
                 return self.arm(id);
             }
         }
         self.start(id, step);
     }
 
+    /// Lets a token go before what lives on tokens: it changes turns with the first of that.
+    fn go_before(&mut self, id: SlotId) {
+        let (now, rank) = (self.now, |slot: &Slot| match slot.scope {
+            Scope::Login => 0,
+            Scope::Child => 1,
+            Scope::Secret(_) => 2,
+        });
+        let Some(own) = self.slots.get(&id).filter(|slot| slot.scope.is_token()) else { return };
+        let Some(turn) = own.turn else { return };
+        let is_better = |root: SlotId, other: &Option<Turn>| {
+            root == own.root && other.is_some_and(|other| other.beats(turn, now))
+        };
+        let slots =
+            self.slots.values().filter(|slot| rank(slot) > rank(own) && is_better(slot.root, &slot.turn));
+        let slots = slots.filter_map(|slot| Some((slot.turn?.at, Key::Slot(slot.id))));
+        let debts = self.debts.iter().filter(|(_, debt)| is_better(debt.root, &debt.turn));
+        let debts = debts.filter_map(|(id, debt)| Some((debt.turn?.at, Key::Debt(*id))));
+        let Some((_, first)) = slots.chain(debts).min() else { return };
+        let better = self.change_turn(first, turn);
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.turn = better;
+        }
+    }
+
+    /// Gives another turn to what has one, which is handed back.
+    fn change_turn(&mut self, key: Key, turn: Turn) -> Option<Turn> {
+        match key {
+            Key::Slot(id) => {
+                let old = self.slots.get_mut(&id)?.turn.replace(turn);
+                self.arm(id);
+                old
+            }
+            Key::Debt(id) => {
+                let debt = self.debts.get_mut(&id)?;
+                debt.due = turn.at;
+                let old = debt.turn.replace(turn);
+                self.arm_debt(id);
+                old
+            }
+        }
+    }
+
+    /// Hands a turn back that will not be used.
+    fn take_back(&mut self, root: SlotId, turn: Option<Turn>) {
+        if let (Some(turn), Some(pace)) = (turn, self.paces.get_mut(&root)) {
+            pace.take_back(turn);
+        }
+    }
+
     fn start(&mut self, id: SlotId, step: Step) {
         let errand = ErrandId(self.number());
         let (asker, ground) = (self.asker_grant(id), self.ground(id).generation);
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let Some(task) = task(slot, step) else { return };
+        let Some(task) = task(slot, step, self.now) else { return };
         let (started, deadline) = (self.now, self.now + Errand::PATIENCE);
         let flight = Flight { errand, step, started, deadline, asker: asker.clone(), ground, ceiling: None };
         slot.flight = Some(Box::new(flight));
@@ -360,9 +437,21 @@ impl Ledger {
         if let Some(asker) = slot.asker.and_then(|asker| self.slots.get_mut(&asker)) {
             asker.children.remove(&id);
         }
+        self.take_back(slot.root, slot.turn);
         if slot.root == id {
             self.paces.remove(&id);
         }
+    }
+
+    /// Whether a test has planted this mistake.
+    #[cfg(test)]
+    fn is_seeded(&self, mistake: Seeded) -> bool {
+        self.seeded == Some(mistake)
+    }
+
+    #[cfg(not(test))]
+    fn is_seeded(&self, _: Seeded) -> bool {
+        false
     }
 
     fn number(&mut self) -> u64 {
@@ -388,6 +477,7 @@ fn new_slot(ask: Ask, root: SlotId) -> Slot {
         held: None,
         flight: None,
         trouble: Trouble::default(),
+        lockout: Lockout::default(),
         is_suspected: false,
         parked: None,
         turn: None,
@@ -398,16 +488,14 @@ fn new_slot(ask: Ask, root: SlotId) -> Slot {
 }
 
 /// The task for a step; none if there is nothing to do it with.
-fn task(slot: &Slot, step: Step) -> Option<Task> {
+fn task(slot: &mut Slot, step: Step, now: Moment) -> Option<Task> {
     let held = || slot.held.as_ref().map(|held| Arc::clone(&held.grant));
     match step {
         Step::Obtain | Step::Replace => Some(Task::Obtain(slot.scope.clone())),
         Step::Renew => {
             let grant = held()?;
-            // What was brought may be near its end: its length is known to the server alone.
-            let own = grant.lease.ttl.filter(|_| grant.lease.ours);
-            let increment = slot.policy.increment.or(own);
-            Some(Task::Renew(grant, increment))
+            let asked = slot.ask_for(now);
+            Some(Task::Renew(grant, asked))
         }
         Step::Check => Some(Task::Check(held()?)),
         Step::Refresh => match &slot.scope {

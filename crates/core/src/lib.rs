@@ -17,9 +17,13 @@ pub mod schedule;
 pub mod event;
 pub mod errand;
 mod pace;
+mod lockout;
 mod slot;
 mod debt;
+mod seeded;
 pub mod ledger;
+#[cfg(test)]
+mod model;
 
 pub use failure::{Course, Failure, Kind, Retry};
 pub use grant::{Fields, Grant, Holding, Lease};

@@ -1,5 +1,6 @@
 //! At most two requests a second per identity, whatever goes wrong.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::moment::Moment;
@@ -27,6 +28,8 @@ pub(crate) struct Pace {
 struct Lane {
     /// When the last reserved turn is over.
     reserved: Moment,
+    /// Turns that were reserved and are not wanted any more.
+    free: BTreeSet<Moment>,
 }
 
 const STEP: Duration = Duration::from_secs(1);
@@ -51,6 +54,11 @@ impl Turn {
         }
     }
 
+    /// Whether this one is better for an errand of that other's purpose: it comes later than now, and earlier.
+    pub(crate) fn beats(self, other: Self, now: Moment) -> bool {
+        self.purpose == other.purpose && self.at > now && self.at < other.at
+    }
+
     /// Whether an errand of this purpose may use it now or later.
     pub(crate) fn is_good(self, now: Moment, purpose: Purpose) -> bool {
         self.purpose == purpose && now < self.at + GOOD
@@ -72,6 +80,14 @@ impl Pace {
         }
     }
 
+    /// Takes a turn back that will not be used.
+    pub(crate) fn take_back(&mut self, turn: Turn) {
+        match turn.purpose {
+            Purpose::Vital => self.vital.free.insert(turn.at),
+            Purpose::Routine => self.routine.free.insert(turn.at),
+        };
+    }
+
     /// Takes note of an errand that a caller is waiting for. It passes at once, and what nobody waits for gets
     /// the slower for it.
     pub(crate) fn count(&mut self, now: Moment) {
@@ -83,7 +99,12 @@ impl Pace {
 
 impl Lane {
     fn reserve(&mut self, now: Moment, burst: u32) -> Moment {
+        self.free = self.free.split_off(&now);
         let turn = self.reserved.max(now);
+        if let Some(free) = self.free.first().copied().filter(|free| *free < turn - STEP * burst) {
+            self.free.remove(&free);
+            return free;
+        }
         self.reserved = turn + STEP;
         (turn - STEP * burst).max(now)
     }
@@ -114,6 +135,16 @@ mod tests {
         let last = (0..100).map(|_| pace.reserve(now, Purpose::Vital)).max();
         pace.count(now);
         assert!(Some(pace.reserve(now, Purpose::Vital)) > last);
+    }
+
+    #[test]
+    fn a_turn_that_is_taken_back_is_the_next_to_be_given() {
+        let mut pace = Pace::default();
+        let now = Moment::default() + Duration::from_secs(1_000);
+        let turns: Vec<_> = (0..100).map(|_| pace.turn(None, now, Purpose::Vital)).collect();
+        turns[50..].iter().for_each(|turn| pace.take_back(*turn));
+        assert_eq!(pace.turn(None, now, Purpose::Vital).at, turns[50].at);
+        assert_eq!(pace.turn(None, turns[60].at, Purpose::Vital).at, turns[60].at, "what has passed is lost");
     }
 
     #[test]

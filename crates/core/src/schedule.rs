@@ -8,12 +8,11 @@ use crate::policy::{Jitter, Renew};
 
 /// The shortest time between two errands of the same slot that nobody asked for.
 pub(crate) const FLOOR: Duration = Duration::from_secs(1);
-/// The longest delay after a transient failure: a server that is back is noticed within this time.
-const CEILING: Duration = Duration::from_secs(5);
+/// The longest delay after a transient failure. A server that is back is noticed within it, and a token that died
+/// meanwhile is good again within five seconds.
+const CEILING: Duration = Duration::from_secs(4);
 /// How often something that is refused is looked at again, since somebody may mend it.
 const PROBE: Duration = Duration::from_secs(60);
-/// How often a refused login is tried again once three were refused: a server locks out after five in a row.
-const LOGIN_PROBE: Duration = Duration::from_secs(900);
 /// The longest delay that a server may impose by `Retry-After`.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The least margin before an expiry.
@@ -58,11 +57,7 @@ pub fn instants(
         // bounds the margin too.
         Renew::Below(left) => {
             let used = left.min(life / 2);
-            (
-                expiry - used - jitter.of(used / 10),
-                margin(life.min(used * 5), round_trip).min(life / 2),
-                used < left,
-            )
+            (expiry - used - jitter.of(used / 10), margin(life.min(used * 5), round_trip), used < left)
         }
     };
     let hard = expiry - margin;
@@ -85,10 +80,8 @@ pub fn delay(failure: &Failure, is_login: bool, attempt: u16, jitter: Jitter) ->
             };
             backoff(attempt, jitter).max(asked)
         }
-        Course::Dead | Course::Denied | Course::Misconfigured if is_login => match attempt {
-            0..=2 => backoff(attempt, jitter),
-            3.. => LOGIN_PROBE,
-        },
+        // How often it may be refused at all is told elsewhere.
+        Course::Dead | Course::Denied | Course::Misconfigured if is_login => backoff(attempt, jitter),
         Course::Dead | Course::Denied | Course::Misconfigured => PROBE - jitter.of(PROBE / 4),
     }
 }
@@ -167,15 +160,6 @@ mod tests {
                 let denied = delay(&Failure::new(Kind::Denied, "x"), false, attempt, jitter);
                 assert!(denied >= seconds(45) && denied <= PROBE, "{attempt}: {denied:?}");
             }
-        }
-    }
-
-    #[test]
-    fn a_refused_login_is_tried_at_most_four_times_in_a_quarter_of_an_hour() {
-        let refused = Failure::new(Kind::NeedsLogin, "x");
-        for jitter in EDGES {
-            let tries: Vec<_> = (1..=6).map(|attempt| delay(&refused, true, attempt, jitter)).collect();
-            assert!(tries[2..].iter().all(|delay| *delay == LOGIN_PROBE), "{tries:?}");
         }
     }
 

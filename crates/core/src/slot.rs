@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::errand::{Errand, ErrandId, Standing};
 use crate::failure::{Course, Failure, Retry};
 use crate::grant::{Grant, Holding};
+use crate::lockout::Lockout;
 use crate::moment::Moment;
 use crate::pace::{Purpose, Turn};
 use crate::policy::{Jitter, Policy};
@@ -22,6 +23,7 @@ const SHORT_LIFE: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Slot {
     pub(crate) id: SlotId,
     pub(crate) scope: Scope,
@@ -36,6 +38,7 @@ pub(crate) struct Slot {
     pub(crate) held: Option<Held>,
     pub(crate) flight: Option<Box<Flight>>,
     pub(crate) trouble: Trouble,
+    pub(crate) lockout: Lockout,
     /// Somebody was refused with this token: look whether it lives.
     pub(crate) is_suspected: bool,
     /// Waits, at the longest until this moment, for the verdict on its asker.
@@ -52,6 +55,9 @@ pub(crate) struct Slot {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) grant: Arc<Grant>,
+    /// When it was asked for.
+    pub(crate) obtained: Moment,
+    /// Since when its instants count: when it was asked for, or last renewed.
     pub(crate) begun: Moment,
     /// By its own terms; what ends it may be the ground.
     pub(crate) at: Instants,
@@ -59,6 +65,8 @@ pub(crate) struct Held {
     pub(crate) extends: bool,
     /// It has to be replaced now, whatever its instants say.
     pub(crate) is_overdue: bool,
+    /// Somebody was refused with it, and no verdict has come on the token it was obtained with.
+    pub(crate) is_doubted: bool,
     /// The asker's generation it was obtained with, and when that one ends if it was replaced since.
     pub(crate) ground: u32,
     pub(crate) ceiling: Option<Moment>,
@@ -66,6 +74,8 @@ pub(crate) struct Held {
     pub(crate) is_foreign: bool,
     /// When it is read again or looked up.
     pub(crate) routine: Moment,
+    /// How much the last renewal asked for.
+    pub(crate) asked: Duration,
     /// Until when it may live on the server by a renewal whose answer was lost.
     pub(crate) afterlife: Moment,
 }
@@ -166,20 +176,15 @@ impl Held {
         self.at.expiry.min(self.ceiling.unwrap_or(Moment::NEVER))
     }
 
-    /// When what lives on it ends, once it is replaced. With what is owed, its debt tells if it ends sooner.
-    pub(crate) fn ceiling_below(&self, ground: &Ground) -> Moment {
-        if self.grant.lease.is_owed() { self.own_end() } else { self.expiry(ground) }
-    }
-
     /// The vital step, and when.
     fn vital(&self, not_before: Moment, is_refused: bool) -> (Moment, Step) {
         if self.is_overdue {
             return (not_before, Step::Replace);
         }
         let at = self.at.soft.max(not_before);
-        // Past the hard instant a renewal that keeps failing is no plan, unless there is no other, or the other was
-        // refused.
-        let renews = self.extends && (at <= self.at.hard || !self.grant.lease.ours || is_refused);
+        // From the hard instant on a renewal that failed is no plan, unless there is no other, or the other was refused.
+        let is_early = at < self.at.hard || at == self.at.soft;
+        let renews = self.extends && (is_early || !self.grant.lease.ours || is_refused);
         (at, if renews { Step::Renew } else { Step::Replace })
     }
 }
@@ -209,14 +214,17 @@ impl Slot {
         let turn = |purpose| self.turn.map_or(Moment::default(), |turn| turn.bound(purpose));
         let not_before = self.trouble.not_before.max(turn(Purpose::Vital));
         let Some(held) = &self.held else {
-            return Some((not_before, Step::Obtain));
+            return Some((not_before.max(self.lockout.gate()), Step::Obtain));
         };
         if self.is_suspected {
             return Some((not_before, Step::Check));
         }
         let routine = held.routine.max(self.trouble.not_before).max(turn(Purpose::Routine));
         let routine = (routine, if held.grant.lease.is_static() { Step::Refresh } else { Step::Check });
-        let vital = held.vital(not_before, self.trouble.is_refused());
+        let vital = match held.vital(not_before, self.trouble.is_refused()) {
+            (at, Step::Replace) => (at.max(self.lockout.gate()), Step::Replace),
+            other => other,
+        };
         Some(if vital.0 <= routine.0 { vital } else { routine })
     }
 
@@ -226,6 +234,7 @@ impl Slot {
         self.generation += 1;
         self.is_suspected = false;
         self.parked = None;
+        self.lockout.accept();
         self.settle();
         let (held, clamped) = self.hold(grant, life);
         (self.held.replace(held), clamped)
@@ -240,12 +249,15 @@ impl Slot {
             extends: grant.lease.renewable,
             routine: self.routine(&grant, life.begun),
             grant: Arc::new(grant),
+            obtained: life.begun,
             begun: life.begun,
             at,
             is_overdue: life.ceiling.is_some(),
+            is_doubted: false,
             ground: life.ground,
             ceiling: life.ceiling,
             is_foreign: life.is_foreign,
+            asked: Duration::ZERO,
             afterlife: Moment::default(),
         };
         (held, clamped)
@@ -271,16 +283,27 @@ impl Slot {
         }
     }
 
+    /// What a renewal asks for: never less than is left, since one whose answer is lost must not make the life shorter.
+    /// What was brought may be near its end: its length is known to the server alone.
+    pub(crate) fn ask_for(&mut self, now: Moment) -> Option<Duration> {
+        let increment = self.policy.increment;
+        let held = self.held.as_mut()?;
+        let left = Duration::from_secs((held.at.expiry - now).as_millis().div_ceil(1_000) as u64);
+        let own = held.grant.lease.ttl.filter(|_| held.grant.lease.ours);
+        let asked = increment.or(own).map(|asked| asked.max(left));
+        held.asked = asked.or(held.grant.lease.ttl).unwrap_or_default();
+        asked
+    }
+
     /// Notes the terms after a renewal. One that gives less than it was asked for is the last: from now on a
     /// replacement is planned. Returns whether it can be renewed again.
     pub(crate) fn renewed(&mut self, standing: Standing, started: Moment, round_trip: Duration) -> bool {
         self.settle();
-        let (renew, increment, jitter) = (self.policy.renew, self.policy.increment, self.jitter);
+        let (renew, jitter) = (self.policy.renew, self.jitter);
         let Some(held) = &mut self.held else { return false };
         held.afterlife = Moment::default();
-        let asked = increment.or(held.grant.lease.ttl).unwrap_or_default();
         let granted = standing.ttl.unwrap_or(Duration::MAX);
-        let is_full = !standing.capped && granted.saturating_add(SLACK) >= asked && !granted.is_zero();
+        let is_full = !standing.capped && granted.saturating_add(SLACK) >= held.asked && !granted.is_zero();
         held.extends = standing.renewable && is_full;
         if !granted.is_zero() {
             held.begun = started;
@@ -323,23 +346,33 @@ impl Slot {
         self.trouble = Trouble::default();
     }
 
-    /// Notes a failure and when to try again.
-    pub(crate) fn fail(&mut self, failure: Failure, now: Moment) {
+    /// Notes a failure and when to try again. Says whether no login is tried any more.
+    pub(crate) fn fail(&mut self, step: Step, failure: Failure, now: Moment) -> bool {
+        let is_login = self.scope == Scope::Login && step.may_obtain();
         let is_refusal = failure.kind().course() != Course::Transient;
         let attempts = self.trouble.attempts.saturating_add(1);
         let refusals = self.trouble.refusals.saturating_add(u16::from(is_refusal));
-        let is_login = self.scope == Scope::Login;
         let alike = if is_refusal { refusals } else { attempts };
         let wait = schedule::delay(&failure, is_login, alike, self.jitter);
+        let wait = if is_refusal { wait } else { wait.min(self.longest_wait(alike, now)) };
         self.trouble = Trouble { failure: Some(failure), attempts, refusals, not_before: now + wait };
+        is_login && is_refusal && self.lockout.refuse(now)
+    }
+
+    /// How long the next try for what is held may wait, whatever the server asks for: until a replacement must be
+    /// there, and then half of what is left.
+    fn longest_wait(&self, attempt: u16, now: Moment) -> Duration {
+        match &self.held {
+            None => Duration::MAX,
+            Some(held) if now < held.at.hard => (held.at.hard - now).max(FLOOR),
+            Some(held) => ((held.at.expiry - now) / 2).max(schedule::backoff(attempt, self.jitter)),
+        }
     }
 
     /// Notes that a renewal may have been carried out, whose answer was lost or will not be heard.
     fn doubt(&mut self, carried_out: Moment) {
-        let increment = self.policy.increment;
         if let Some(held) = &mut self.held {
-            let asked = increment.or(held.grant.lease.ttl).unwrap_or_default();
-            held.afterlife = held.afterlife.max(carried_out + asked);
+            held.afterlife = held.afterlife.max(carried_out + held.asked);
         }
     }
 
@@ -362,7 +395,7 @@ impl Slot {
     pub(crate) fn lose(&mut self, now: Moment) -> Option<Held> {
         let held = self.drop_held()?;
         self.is_suspected = false;
-        if now - held.begun < SHORT_LIFE {
+        if now - held.obtained < SHORT_LIFE {
             self.trouble.attempts = self.trouble.attempts.saturating_add(1);
             let wait = schedule::backoff(self.trouble.attempts, self.jitter);
             self.trouble.not_before = self.trouble.not_before.max(now + wait);
@@ -373,13 +406,16 @@ impl Slot {
     /// Its token lives, and still it was refused: so a lease is gone, and is replaced, or a static secret was changed,
     /// and is read again. The first time at once.
     pub(crate) fn distrust(&mut self, now: Moment) {
+        let mut is_first = self.trouble.refusals <= 1;
         if let Some(held) = &mut self.held {
+            held.is_doubted = false;
             match held.grant.lease.is_static() {
                 true => held.routine = now,
-                false => held.is_overdue = true,
+                // What was refused so far was to renew it.
+                false => is_first |= !std::mem::replace(&mut held.is_overdue, true),
             }
         }
-        if self.trouble.refusals <= 1 {
+        if is_first {
             self.trouble.not_before = now;
         }
     }
@@ -387,6 +423,7 @@ impl Slot {
     /// Lets the next errand start at once.
     pub(crate) fn hurry(&mut self, now: Moment) {
         self.parked = None;
+        self.lockout.open();
         self.trouble.not_before = now;
     }
 }

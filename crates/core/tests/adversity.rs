@@ -9,7 +9,7 @@ use leasehold_core::event::{End, Event};
 use leasehold_core::ledger::Input;
 use leasehold_core::policy::Every;
 use leasehold_core::{Failure, Kind, Policy, Scope, SlotId};
-use world::{Fate, Terms, World, seconds, terms};
+use world::{Batch, Fate, Terms, World, seconds, terms};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -146,7 +146,7 @@ fn turns_that_could_not_be_used_are_not_saved_up() {
 }
 
 #[test]
-fn a_short_token_below_a_long_one_is_good_soon_after_a_sleep() {
+fn a_short_token_below_a_lasting_one_is_good_soon_after_a_sleep() {
     let mut world = World { login: terms(30 * DAY), lease: terms(300), ..World::default() };
     world.login();
     let parent = world.ask(1, Scope::Child, Some(0), Policy::default());
@@ -341,4 +341,121 @@ fn what_hangs_below_a_brought_token_is_given_back_even_if_nobody_knows_whether_t
     assert!(world.ended(token, End::Expired), "it could not know better");
     world.pass(seconds(10));
     assert!(!world.is_alive(&child));
+}
+
+#[test]
+fn what_lives_on_a_batch_token_that_was_replaced_keeps_the_token_above_it() {
+    let lease = Terms { renewable: false, ..terms(HOUR) };
+    let login = Terms { max_ttl: Some(seconds(1_000)), ..terms(1_000) };
+    let mut world = World { login, lease, batch: Batch::Children, ..World::default() };
+    let token = world.login();
+    let middle = world.ask(1, Scope::Child, Some(0), Policy::default());
+    let slot = world.ask(2, world::secret("database/creds/app"), Some(1), Policy::default());
+    world.pass(seconds(1));
+    let (first, batch, lease) = (world.served(token), world.served(middle), world.served(slot).unwrap());
+    world.rule = Some(|task| match task {
+        Task::Obtain(Scope::Secret(_)) => Some(Failure::new(Kind::Unreachable, "no answer")),
+        _ => None,
+    });
+    world.pass(seconds(900));
+    assert!(world.served(token) != first && world.served(middle) != batch, "both were replaced");
+    assert!(world.served(slot) == Some(lease.clone()) && world.is_alive(&lease), "{:?}", world.faults);
+    assert_eq!(world.ledger.owed().count(), 1, "the first login; a batch token cannot be revoked");
+    world.pass(seconds(101));
+    assert_eq!(world.served(slot), None, "it has ended with the first login");
+    world.rule = None;
+    world.pass(seconds(10));
+    world.tell(Input::Stop);
+    world.pass(seconds(5));
+    assert!(world.alive().is_empty() && world.ledger.is_settled(), "{:?}", world.alive());
+    assert!(world.faults.is_empty(), "{:?}", world.faults);
+}
+
+#[test]
+fn an_answer_to_another_question_is_a_failure_and_not_asked_for_again_at_once() {
+    let mut world = World { fates: [Some(Fate::Crossed); 4].into(), ..World::default() };
+    let slot = world.login();
+    world.pass(seconds(1));
+    assert_eq!(world.count("login"), 1);
+    let failure = world.ledger.status_of(slot).unwrap().failure;
+    assert_eq!(failure.map(|failure| failure.kind()), Some(Kind::Broken));
+    world.pass(seconds(30));
+    assert!(world.is_alive(&world.served(slot).unwrap()));
+    world.fates = [Some(Fate::Crossed)].into();
+    world.tell(Input::Stop);
+    world.pass(Duration::from_millis(100));
+    assert_eq!((world.ledger.is_settled(), world.count("revoke")), (false, 1));
+    world.pass(seconds(10));
+    assert_eq!((world.ledger.is_settled(), world.count("revoke")), (true, 2));
+}
+
+#[test]
+fn a_renewal_whose_answer_is_lost_does_not_shorten_a_life() {
+    for increment in [60, 600] {
+        let mut world = World::default();
+        let policy = Policy { increment: Some(seconds(increment)), ..Policy::default() };
+        let slot = world.ask(0, Scope::Login, None, policy);
+        world.pass(seconds(60));
+        world.fates = [Some(Fate::Lost)].into();
+        world.tell(Input::Hurry(slot));
+        assert_eq!(world.count("renew"), 1);
+        for _ in 0..2 * HOUR {
+            world.pass(seconds(1));
+            assert!(world.is_alive(&world.served(slot).expect("always a token")));
+        }
+        assert!(world.faults.is_empty(), "{:?}", world.faults);
+    }
+}
+
+#[test]
+fn a_lease_whose_token_ended_is_gone_even_where_a_later_token_was_to_revoke_it() {
+    let mut world = World::default();
+    let token = world.login();
+    world.pass(seconds(60));
+    world.fates = [Some(Fate::Late(seconds(5)))].into();
+    world.dynamic(1);
+    world.revoke(&world.served(token).unwrap());
+    world.tell(Input::Reject(token, 1));
+    world.pass(seconds(2));
+    world.revoke(&world.served(token).expect("the second login"));
+    world.pass(seconds(5));
+    assert_eq!((world.count("revoke"), world.ledger.owed().count()), (1, 0));
+}
+
+#[test]
+fn a_lease_that_was_refused_is_replaced_whatever_becomes_of_its_token() {
+    for is_token_dead in [false, true] {
+        let mut world = World { realm: ".X8LMRm", ..World::default() };
+        let token = world.login();
+        let slot = world.dynamic(1);
+        world.pass(seconds(60));
+        let lease = world.served(slot).unwrap();
+        world.revoke(&lease);
+        if is_token_dead {
+            world.revoke(&world.served(token).unwrap());
+        }
+        world.tell(Input::Reject(slot, 1));
+        world.pass(seconds(5));
+        assert!(world.is_alive(&world.served(slot).unwrap()), "{is_token_dead}");
+        assert!(world.faults.is_empty(), "{:?}", world.faults);
+    }
+}
+
+#[test]
+fn a_lease_that_could_not_be_renewed_during_an_outage_is_replaced_at_once_after_it() {
+    let mut world = World { lease: terms(710), ..World::default() };
+    world.login();
+    let slot = world.dynamic(1);
+    world.pass(seconds(2));
+    world.revoke(&world.served(slot).unwrap());
+    world.rule = Some(|task| match task {
+        Task::Check(_) => Some(Failure::new(Kind::Unreachable, "no answer")),
+        _ => None,
+    });
+    world.pass(seconds(650));
+    assert!(world.count("renew") > 2, "refused again and again");
+    world.rule = None;
+    world.tell(Input::Reject(slot, 1));
+    world.pass(seconds(10));
+    assert!(world.is_alive(&world.served(slot).unwrap()));
 }

@@ -4,10 +4,11 @@ mod world;
 
 use std::time::Duration;
 
+use leasehold_core::errand::Task;
 use leasehold_core::event::{End, Event};
 use leasehold_core::ledger::{Input, Stage};
 use leasehold_core::policy::{Every, Renew};
-use leasehold_core::{Failure, Kind, Policy, Scope, SlotId};
+use leasehold_core::{Failure, Kind, Policy, Retry, Scope, SlotId};
 use world::{Terms, World, seconds, terms};
 
 const HOUR: u64 = 3_600;
@@ -205,7 +206,7 @@ fn a_renewal_that_is_refused_turns_into_a_replacement_with_overlap() {
     let mut world = World::default();
     let slot = world.login();
     world.rule = Some(|task| match task {
-        leasehold_core::errand::Task::Renew(..) => Some(Failure::new(Kind::Denied, "no renew-self")),
+        Task::Renew(..) => Some(Failure::new(Kind::Denied, "no renew-self")),
         _ => None,
     });
     for _ in 0..10 * HOUR {
@@ -214,6 +215,33 @@ fn a_renewal_that_is_refused_turns_into_a_replacement_with_overlap() {
     }
     assert!(world.count("login") <= 15, "{}", world.count("login"));
     assert!(world.count("renew") <= world.count("login") + 1);
+}
+
+#[test]
+fn a_renewal_that_is_throttled_for_longer_than_the_token_lives_turns_into_a_replacement() {
+    for (ttl, asked) in
+        [(8, None), (8, Some(seconds(600))), (60, Some(seconds(600))), (HOUR, Some(seconds(100)))]
+    {
+        let mut world = World { login: terms(ttl), ..World::default() };
+        let slot = world.login();
+        world.rule = Some(match asked.map(|asked| asked.as_secs()) {
+            None => |task| throttled(task, None),
+            Some(100) => |task| throttled(task, Some(seconds(100))),
+            Some(_) => |task| throttled(task, Some(seconds(600))),
+        });
+        for _ in 0..6 * ttl {
+            world.pass(seconds(1));
+            assert!(world.is_alive(&world.served(slot).expect("always a token")), "{ttl} s, {asked:?}");
+        }
+        assert!(!world.ended(slot, End::Expired), "{ttl} s, {asked:?}");
+        assert!(world.count("login") <= 12, "{ttl} s, {asked:?}: {}", world.count("login"));
+    }
+}
+
+/// Every renewal is to be made again, at the earliest after this.
+fn throttled(task: &Task, asked: Option<Duration>) -> Option<Failure> {
+    let is_renewal = matches!(task, Task::Renew(..));
+    is_renewal.then(|| Failure::new(Kind::Throttled, "slower").with_retry(Retry::After(asked)))
 }
 
 #[test]
@@ -240,13 +268,13 @@ fn in_no_state_more_than_two_requests_a_second() {
         ("renewals refused, short lives", |world| {
             world.login = terms(3);
             world.rule = Some(|task| match task {
-                leasehold_core::errand::Task::Renew(..) => Some(Failure::new(Kind::Denied, "x")),
+                Task::Renew(..) => Some(Failure::new(Kind::Denied, "x")),
                 _ => None,
             });
         }),
         ("dead on arrival", |world| {
             world.rule = Some(|task| match task {
-                leasehold_core::errand::Task::Obtain(Scope::Login) => None,
+                Task::Obtain(Scope::Login) => None,
                 _ => Some(Failure::new(Kind::Expired, "permission denied")),
             });
         }),

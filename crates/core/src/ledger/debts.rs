@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::results::another_question;
 use super::{Key, Ledger, Output};
 use crate::debt::{Debt, DebtId};
-use crate::errand::{Done, Errand, ErrandId, Task};
+use crate::errand::{Done, Errand, ErrandId, Outcome, Task};
 use crate::event::{End, Event};
 use crate::failure::{Course, Failure, Kind};
 use crate::grant::{Grant, Holding};
@@ -13,12 +14,14 @@ use crate::moment::Moment;
 use crate::pace::Purpose;
 use crate::policy::Jitter;
 use crate::scope::SlotId;
+use crate::seeded::Seeded;
 use crate::slot::{Held, Slot, Step};
 
 impl Ledger {
     /// What is still to be given back: for which slot, what, and why it was not possible so far.
     pub fn owed(&self) -> impl Iterator<Item = (SlotId, &Holding, Option<&Failure>)> {
-        self.debts.values().map(|debt| (debt.slot, &debt.grant.lease.holding, debt.refusal.as_ref()))
+        let debts = self.debts.values().filter(|debt| !debt.is_link());
+        debts.map(|debt| (debt.slot, &debt.grant.lease.holding, debt.refusal.as_ref()))
     }
 
     /// What is still to be given back of this slot's.
@@ -81,17 +84,21 @@ impl Ledger {
         let overlap = if self.is_stopping { Duration::ZERO } else { slot.policy.overlap };
         let due = self.now + overlap;
         let (above, asker) = (self.ground_debt(id, old), self.asker_grant(id));
-        let debt = self.owe(id, old, generation, due, asker);
+        let debt = self.debt(id, old, generation, due, asker);
+        let debt = self.file(debt);
         self.subject(debt, above);
         if let Some(above) = above.filter(|_| debt.is_some()) {
             self.defer(above, due);
         }
     }
 
-    /// The debt of the token that something was obtained with, if that was replaced or is given back.
+    /// The debt whose revocation takes this along: that of the token it was obtained with, if that was replaced or is
+    /// given back; where that is a batch token, the one above it.
     pub(super) fn ground_debt(&self, id: SlotId, held: &Held) -> Option<DebtId> {
         let asker = self.slots.get(&id)?.asker.filter(|_| held.is_grounded())?;
-        self.grounds.get(&(asker, held.ground)).copied()
+        let ground = self.grounds.get(&(asker, held.ground)).copied()?;
+        let debt = self.debts.get(&ground)?;
+        if debt.is_link() { debt.above } else { Some(ground) }
     }
 
     /// Lets a token that is to be revoked live long enough for what goes along with it.
@@ -127,17 +134,23 @@ impl Ledger {
         due: Moment,
         asker: Option<Arc<Grant>>,
     ) -> Option<DebtId> {
+        let debt = self.debt(id, held, generation, due, asker);
+        if debt.is_link() { None } else { self.file(debt) }
+    }
+
+    fn debt(&self, id: SlotId, held: &Held, generation: u32, due: Moment, asker: Option<Arc<Grant>>) -> Debt {
         let expiry = held.at.expiry.max(held.afterlife);
         let above = self.slots.get(&id).and_then(|slot| self.slots.get(&slot.asker?));
         let under = |above: &Slot| (above.id, if held.is_foreign { above.generation } else { held.ground });
         let (ground, is_foreign) = (above.map(|above| under(above)), held.is_foreign);
         let by = above.map_or(0, |above| above.generation);
         let debt = Debt::new(Arc::clone(&held.grant), id, due, expiry);
-        self.file(Debt { generation, asker, by, ground, is_foreign, ..debt })
+        Debt { generation, asker, by, ground, is_foreign, ..debt }
     }
 
     fn file(&mut self, mut debt: Debt) -> Option<DebtId> {
-        if !debt.grant.lease.is_owed() {
+        let is_ground = debt.grant.lease.ours && debt.token().is_some();
+        if debt.is_link() && !is_ground {
             return None;
         }
         debt.root = self.slots.get(&debt.slot).map_or(debt.slot, |slot| slot.root);
@@ -145,6 +158,7 @@ impl Ledger {
         if let Some(token) = debt.token() {
             self.grounds.insert(token, id);
         }
+        self.standing.extend(debt.ground.map(|ground| (ground, id)));
         self.debts.insert(id, debt);
         self.arm_debt(id);
         Some(id)
@@ -196,7 +210,8 @@ impl Ledger {
 
     fn revoke(&mut self, id: DebtId) {
         let now = self.now;
-        let is_used = self.is_held_up(id) || !self.is_stopping && self.is_used(id);
+        let is_used =
+            self.is_held_up(id) || !self.is_stopping && self.is_used(id) && !self.is_seeded(Seeded::CutOff);
         let Some(debt) = self.debts.get_mut(&id) else { return };
         if is_used {
             debt.postpone(now);
@@ -228,13 +243,21 @@ impl Ledger {
         let (task, asker) = (Task::Revoke(Arc::clone(&debt.grant)), debt.asker.clone());
         self.flights.insert(errand, Key::Debt(id));
         self.outputs.push_back(Output::Do(Errand { id: errand, slot, task, asker }));
-        self.arm_debt(id);
+        if !self.is_seeded(Seeded::NoDeadline) {
+            self.arm_debt(id);
+        }
     }
 
     /// Whether something in another namespace has to be revoked first, with this token.
     fn is_held_up(&self, id: DebtId) -> bool {
         let token = self.debts.get(&id).and_then(Debt::token);
-        token.is_some_and(|token| self.debts.values().any(|debt| debt.holds_up(token)))
+        token.is_some_and(|token| self.standing_on(token).any(|(_, debt)| debt.holds_up()))
+    }
+
+    /// The debts that stand on this token.
+    fn standing_on(&self, token: (SlotId, u32)) -> impl Iterator<Item = (DebtId, &Debt)> {
+        let all = (token, DebtId(0))..=(token, DebtId(u64::MAX));
+        self.standing.range(all).filter_map(|(_, id)| Some((*id, self.debts.get(id)?)))
     }
 
     /// Lets the token go on that waited for this debt.
@@ -260,29 +283,31 @@ impl Ledger {
         };
         let Some(token) = debt.token() else { return false };
         let children = self.slots.get(&token.0).into_iter().flat_map(|slot| &slot.children);
-        let is_below = |below: &DebtId| self.debts.get(below).is_some_and(|debt| debt.ground == Some(token));
         children.filter_map(|child| self.slots.get(child)).any(|child| lives_on(child))
-            || self.grounds.values().any(|below| is_below(below) && self.is_used(*below))
+            || self.standing_on(token).any(|(below, _)| self.is_used(below))
     }
 
     pub(super) fn handle_debt_done(&mut self, id: DebtId, done: Done) {
         match done.result {
-            Ok(_) => self.settle_debt(id),
+            Ok(Outcome::Revoked) => self.settle_debt(id),
+            Ok(Outcome::Granted(_) | Outcome::Standing(_)) => self.debt_failed(id, another_question()),
             Err(failure) => self.debt_failed(id, failure),
         }
     }
 
     fn debt_failed(&mut self, id: DebtId, failure: Failure) {
         let now = self.now;
+        let (has_fallen, is_last_try) = (self.has_fallen(id), self.is_seeded(Seeded::TryOnce));
         let Some(debt) = self.debts.get_mut(&id) else { return };
         let is_last = self.is_stopping || !self.slots.contains_key(&debt.slot);
         match failure.kind().course() {
-            Course::Dead if debt.token().is_some() || debt.falls_with_asker() => return self.settle_debt(id),
+            Course::Dead if has_fallen => return self.settle_debt(id),
             // Another token is tried once there is one.
             Course::Dead if !is_last => debt.fail(&failure, now, Jitter::default()),
             Course::Transient => {
                 let jitter = self.slots.get(&debt.slot).map(|slot| slot.jitter).unwrap_or_default();
                 debt.fail(&failure, now, jitter);
+                debt.due = if is_last_try { Moment::NEVER } else { debt.due };
             }
             Course::Dead | Course::Denied | Course::Misconfigured => {
                 debt.flight = None;
@@ -295,6 +320,21 @@ impl Ledger {
             }
         }
         self.arm_debt(id);
+    }
+
+    /// Whether this is gone, once the token that was to revoke it is found dead: it was that token, or obtained with it,
+    /// or with one that ended before.
+    fn has_fallen(&self, id: DebtId) -> bool {
+        let Some(debt) = self.debts.get(&id) else { return true };
+        debt.token().is_some() || debt.falls_with_asker() || !debt.is_foreign && self.has_ended(debt)
+    }
+
+    /// Whether the token that this was obtained with is known to have ended. Of one that was brought nobody knows.
+    fn has_ended(&self, debt: &Debt) -> bool {
+        let is_ours = debt.asker.as_ref().is_some_and(|asker| asker.lease.ours);
+        let held = debt.ground.and_then(|(slot, _)| self.slots.get(&slot)).filter(|slot| slot.held.is_some());
+        let is_held = held.is_some_and(|slot| debt.ground == Some((slot.id, slot.generation)));
+        is_ours && !is_held && debt.ground.is_some_and(|ground| !self.grounds.contains_key(&ground))
     }
 
     /// What was to go along with a token that cannot be revoked is revoked by itself.
@@ -310,14 +350,18 @@ impl Ledger {
 
     fn settle_debt(&mut self, id: DebtId) {
         let Some(debt) = self.debts.remove(&id) else { return };
+        self.take_back(debt.root, debt.turn);
         if let Some(at) = debt.armed {
             self.timers.remove(&(at, Key::Debt(id)));
         }
         debt.token().and_then(|token| self.grounds.remove(&token));
+        debt.ground.map(|ground| self.standing.remove(&(ground, id)));
         if let Some((errand, _)) = debt.flight {
             self.flights.remove(&errand);
         }
-        self.note(Event::Settled { slot: debt.slot, holding: debt.grant.lease.holding.clone() });
+        if !debt.is_link() {
+            self.note(Event::Settled { slot: debt.slot, holding: debt.grant.lease.holding.clone() });
+        }
         if let Some(token) = debt.token() {
             self.settle_fallen(token);
             self.lose_on(token, if debt.expiry <= self.now { End::Expired } else { End::Revoked });
@@ -331,11 +375,8 @@ impl Ledger {
 
     /// What was obtained with a token has ended with it, even where it could not be revoked by itself.
     pub(super) fn settle_fallen(&mut self, token: (SlotId, u32)) {
-        if self.debts.is_empty() {
-            return;
-        }
-        let has_fallen = |debt: &Debt| debt.ground == Some(token) && !debt.is_foreign;
-        let ids: Vec<_> = self.debts.iter().filter(|(_, debt)| has_fallen(debt)).map(|(id, _)| *id).collect();
+        let fallen = self.standing_on(token).filter(|(_, debt)| !debt.is_foreign);
+        let ids: Vec<_> = fallen.map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.settle_debt(id));
     }
 
@@ -349,7 +390,7 @@ impl Ledger {
         }
     }
 
-    fn arm_debt(&mut self, id: DebtId) {
+    pub(super) fn arm_debt(&mut self, id: DebtId) {
         let Some(debt) = self.debts.get_mut(&id) else { return };
         if let Some(at) = debt.armed.take() {
             self.timers.remove(&(at, Key::Debt(id)));

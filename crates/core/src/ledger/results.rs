@@ -9,7 +9,9 @@ use crate::event::{End, Event};
 use crate::failure::{Course, Failure, Kind, Retry};
 use crate::grant::Grant;
 use crate::moment::Moment;
+use crate::schedule::FLOOR;
 use crate::scope::SlotId;
+use crate::seeded::Seeded;
 use crate::slot::{Flight, Held, Life, Step};
 
 impl Ledger {
@@ -22,6 +24,7 @@ impl Ledger {
             None => {
                 if let Ok(Outcome::Granted(grant)) = done.result
                     && !self.is_known(done.slot, &grant)
+                    && !self.is_seeded(Seeded::ForgetLate)
                 {
                     let asker = self.asker_grant(done.slot);
                     self.give_back(done.slot, grant, asker, None);
@@ -49,8 +52,10 @@ impl Ledger {
                 self.granted(id, &flight, grant, life);
             }
             _ if is_moot => {}
-            Ok(Outcome::Standing(standing)) => self.stands(id, &flight, standing, done.round_trip),
-            Ok(Outcome::Revoked) => {}
+            Ok(Outcome::Standing(standing)) if matches!(flight.step, Step::Renew | Step::Check) => {
+                self.stands(id, &flight, standing, done.round_trip);
+            }
+            Ok(Outcome::Standing(_) | Outcome::Revoked) => self.failed(id, flight.step, &another_question()),
             // It was refused with a token that was replaced since: with the new one it is another question.
             Err(failure) if flight.is_outdated(&failure) => slot.hurry(now),
             Err(failure) => self.failed(id, flight.step, &failure),
@@ -89,9 +94,9 @@ impl Ledger {
 
     /// Publishes a new value and plans the end of the old one: make before break.
     fn take_over(&mut self, id: SlotId, grant: Grant, life: Life) {
-        let ground = self.ground(id);
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let old_expiry = slot.held.as_ref().map(|held| held.ceiling_below(&ground));
+        // If it ends sooner, with what it stands on, its debt tells.
+        let old_expiry = slot.held.as_ref().map(Held::own_end);
         let (old, clamped) = slot.accept(grant, life);
         let Some(held) = &slot.held else { return };
         let (generation, ttl) = (slot.generation, held.grant.lease.ttl);
@@ -120,6 +125,9 @@ impl Ledger {
             }
             if let Some(flight) = &mut slot.flight {
                 flight.ceiling = flight.ceiling.or(old_expiry);
+            }
+            if slot.held.as_ref().is_some_and(|held| held.is_doubted) {
+                slot.distrust(now);
             }
             slot.hurry(now);
             self.arm(child);
@@ -157,10 +165,16 @@ impl Ledger {
 
     fn failed(&mut self, id: SlotId, step: Step, failure: &Failure) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        slot.fail(failure.clone(), self.now);
+        let is_last = slot.fail(step, failure.clone(), self.now);
         slot.doubt_failed(step, failure, self.now);
         let (asker, attempt) = (slot.asker, slot.trouble.attempts);
         self.note(Event::Failed { slot: id, failure: failure.clone(), attempt });
+        if is_last {
+            self.note(Event::Halted { slot: id });
+        }
+        if self.is_seeded(Seeded::FailureEnds) {
+            return self.lose(id, End::Expired);
+        }
         let is_dead = failure.kind().course() == Course::Dead;
         match (step, failure.kind().course()) {
             (Step::Check, Course::Dead) => self.lose(id, End::Revoked),
@@ -174,7 +188,10 @@ impl Ledger {
             }
             (Step::GiveUp | Step::Unpark | Step::Expire, _) => {}
         }
-        self.tell_children(id, failure);
+        // That a token is dead is no reason for what waits below it: there will be another.
+        if step != Step::Check || !is_dead {
+            self.tell_children(id, failure);
+        }
     }
 
     /// A look-up that was not answered with yes or no. A refusal by policy still means that the token lives; after an
@@ -187,6 +204,10 @@ impl Ledger {
         let next = slot.policy.check.map_or(Moment::NEVER, |every| every.after(now, slot.jitter));
         if let Some(held) = &mut slot.held {
             held.routine = if is_answered { next } else { now };
+        }
+        if is_answered {
+            // A renewal must not wait because of it.
+            slot.trouble.not_before = now;
         }
         match is_answered {
             true => self.acquit(id),
@@ -208,7 +229,7 @@ impl Ledger {
         let now = self.now;
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.stop_renewing(now);
-            slot.trouble.not_before = now + crate::schedule::FLOOR;
+            slot.trouble.not_before = now + FLOOR;
         }
     }
 
@@ -259,7 +280,8 @@ impl Ledger {
         let generation = slot.generation;
         let Some(held) = slot.lose(now) else { return };
         if end == End::Revoked {
-            slot.trouble.not_before = slot.trouble.not_before.min(now + revoked_delay(slot.trouble.attempts));
+            // It is replaced at once; one that is revoked again and again, once a second.
+            slot.trouble.not_before = slot.trouble.not_before.min(now.max(held.obtained + FLOOR));
         }
         self.outputs.push_back(Output::Withdraw { slot: id, end });
         self.note(Event::Ended { slot: id, end });
@@ -287,6 +309,9 @@ impl Ledger {
 
     /// What a dead token takes along: its leases and tokens, never a static secret or what is in another namespace.
     fn lose_with(&mut self, child: SlotId, generation: u32, end: End, doubtful: Option<Arc<Grant>>) {
+        if self.is_seeded(Seeded::LiveOn) {
+            return;
+        }
         let now = self.now;
         let Some(slot) = self.slots.get_mut(&child) else { return };
         slot.parked = None;
@@ -312,10 +337,7 @@ impl Ledger {
     }
 }
 
-/// A token that was revoked is replaced at once; one that is revoked again and again is not.
-fn revoked_delay(attempts: u16) -> Duration {
-    match attempts {
-        0..=1 => Duration::ZERO,
-        2.. => crate::schedule::FLOOR * u32::from(attempts.min(5) - 1),
-    }
+/// A worker has answered with what was not asked for.
+pub(super) fn another_question() -> Failure {
+    Failure::new(Kind::Broken, "the answer is to another question").with_retry(Retry::Ambiguous)
 }

@@ -43,6 +43,9 @@ pub struct SlotStatus {
     pub failure: Option<Failure>,
     /// How many failed in a row.
     pub attempts: u16,
+    /// Too many logins were refused in a row: none is tried until [`Input::Hurry`](super::Input::Hurry) says that what
+    /// we log in with has changed.
+    pub is_halted: bool,
 }
 
 impl Ledger {
@@ -67,6 +70,7 @@ impl Ledger {
             due: slot.armed,
             failure: slot.trouble.failure.clone(),
             attempts: slot.trouble.attempts,
+            is_halted: slot.lockout.is_shut(),
         }
     }
 }

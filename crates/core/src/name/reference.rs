@@ -145,6 +145,12 @@ fn parse_vault(at: usize, rest: &str) -> Result<Reference, Fault> {
     if !vault.path.as_str().contains('/') {
         return Err(path.fault("a path is MOUNT/PATH"));
     }
+    if let Some(second) = after.and_then(|query| query.split('#').1) {
+        return Err(Fault::new(
+            second.at - 1,
+            "the field is named before the parameters, and nothing after them",
+        ));
+    }
     for query in [before, after].into_iter().flatten() {
         parse_query(query, &mut vault)?;
     }
@@ -272,6 +278,7 @@ mod tests {
         check("vault://secret/db?verzion=1#x", Err(18));
         check("vault://secret/db?version#x", Err(18));
         check("vault://secret/db?namespace=a b#x", Err(29));
+        check("vault://secret/db#x?namespace=a#b", Err(31));
         check("vault://secret/d%2", Err(16));
         check("env://A-B", Err(7));
         check("env://", Err(6));

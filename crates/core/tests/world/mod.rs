@@ -46,6 +46,15 @@ pub(crate) struct Terms {
     pub(crate) ours: bool,
 }
 
+/// Which tokens are batch tokens: without an accessor, and so without revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Batch {
+    None,
+    /// Those below a login.
+    Children,
+    All,
+}
+
 /// What happens to the calls of one sort.
 pub(crate) type Rule = fn(&Task) -> Option<Failure>;
 
@@ -57,6 +66,8 @@ pub(crate) enum Fate {
     Garbled,
     Late(Duration),
     Doubled(Duration),
+    /// It is the answer to another question.
+    Crossed,
 }
 
 /// Calls of these sorts fail in this way.
@@ -105,7 +116,8 @@ pub(crate) struct World {
     pub(crate) faults: BTreeSet<String>,
     /// How long the server says that a static secret stays as it is.
     pub(crate) refresh_in: Option<Duration>,
-    pub(crate) is_batch: bool,
+    /// Which tokens are batch tokens, by the sort of what they are asked for with.
+    pub(crate) batch: Batch,
     pub(crate) serial: u64,
     pub(crate) jitter: u32,
 }
@@ -134,7 +146,7 @@ impl Default for World {
             under_way: BTreeMap::new(),
             faults: BTreeSet::new(),
             refresh_in: None,
-            is_batch: false,
+            batch: Batch::None,
             serial: 0,
             jitter: 1,
         }
@@ -192,9 +204,11 @@ impl World {
     /// The machine sleeps, and the answers that came meanwhile are heard first on waking.
     pub(crate) fn sleep_before_tick(&mut self, span: Duration) {
         self.now = self.now + span;
-        while let Some((_, answer)) = self.pending.pop_first() {
+        while let Some(answer) = self.pending.first_entry().filter(|first| first.key().0 <= self.now) {
+            let answer = answer.remove();
             self.hear(answer);
         }
+        self.tell(Input::Tick);
     }
 
     fn advance_to(&mut self, at: Moment) {
@@ -328,6 +342,13 @@ impl World {
                     Err(Failure::new(Kind::Unreachable, "reset").with_retry(Retry::Ambiguous));
                 self.send(self.latency, answer);
             }
+            Some(Fate::Crossed) => {
+                let standing = Standing { ttl: Some(seconds(60)), renewable: true, capped: false };
+                let is_standing = matches!(answer.done.result, Ok(Outcome::Standing(_)));
+                let crossed = if is_standing { Outcome::Revoked } else { Outcome::Standing(standing) };
+                answer.done.result = answer.done.result.map(|_| crossed);
+                self.send(self.latency, Answer { renewed: None, ..answer });
+            }
             Some(Fate::Late(after)) => self.send(after, answer),
             Some(Fate::Doubled(after)) => {
                 self.send(self.latency, answer.clone());
@@ -382,6 +403,7 @@ impl World {
         self.serial += 1;
         let realm = if sort == "lease" { self.realm } else { "" };
         let id = format!("{sort}-{}{realm}", self.serial);
+        let is_batch = self.batch == Batch::All || self.batch == Batch::Children && parent.is_some();
         let limit = terms.max_ttl.map(|max| self.now + max);
         let ends = terms.ttl.map(|ttl| self.now + ttl);
         let entry = Entry {
@@ -394,7 +416,7 @@ impl World {
             is_ambiguous: false,
         };
         self.entries.insert(id.clone(), entry);
-        let accessor = (!self.is_batch).then(|| id.as_str().into());
+        let accessor = (!is_batch).then(|| id.as_str().into());
         let (holding, field) = match sort {
             "token" => (Holding::Token { accessor }, Grant::TOKEN),
             _ => (Holding::Lease { id: id.as_str().into() }, "password"),
