@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,8 +25,17 @@ use crate::transport::{Transport, TransportSettings};
 const TRIES: u32 = 3;
 /// The first pause between two tries; it doubles, and a random part of it is waited.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a call that is throttled rests at least.
+const REST: Duration = Duration::from_millis(50);
+/// No try begins later than this after the first: with the last one's own time, a call takes eight seconds at the most.
+const LATEST_TRY: Duration = Duration::from_secs(5);
+/// A server that is alone and took this long to be unreachable is not knocked at again: a caller is told within two
+/// seconds.
+const LATEST_KNOCK: Duration = Duration::from_millis(500);
 /// A server that asks for a longer pause than this gets it from the engine, not from a caller that waits.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// What a sealed server answers like any other.
+const ALWAYS_ANSWERED: [&str; 2] = ["sys/health", "sys/seal-status"];
 /// Within this time of its end a token should be renewed.
 const RENEWAL_WINDOW: Duration = Duration::from_secs(300);
 
@@ -52,6 +62,9 @@ pub struct VaultClient {
     token: Arc<ArcSwapOption<Held>>,
     /// The mounts that were found, since every read has to know its mount's version.
     mounts: Arc<Mutex<Mounts>>,
+    /// The server was sealed when it was last asked for something.
+    is_sealed: Arc<AtomicBool>,
+    repeats: Arc<Repeats>,
 }
 
 type Mounts = BTreeMap<(Option<Namespace>, String), Option<Mount>>;
@@ -62,6 +75,29 @@ struct Held {
     expiry: Option<Moment>,
 }
 
+/// The repeats that are left for a server that is alone: they are for hiccups. In an outage, where each call would make
+/// them, they would treble the load, and whoever calls has a patience of its own.
+#[derive(Default)]
+struct Repeats {
+    /// When the last that was made is made up for.
+    made_up: Mutex<Moment>,
+}
+
+impl Repeats {
+    const BURST: u32 = 3;
+    const EVERY: Duration = Duration::from_secs(10);
+
+    fn take(&self, now: Moment) -> bool {
+        let mut made_up = self.made_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = (*made_up).max(now) + Self::EVERY;
+        let is_left = next <= now + Self::EVERY * Self::BURST;
+        if is_left {
+            *made_up = next;
+        }
+        is_left
+    }
+}
+
 impl VaultClient {
     /// A client by these settings, without a token. Opens no connection yet.
     pub fn new(settings: &TransportSettings, namespace: Option<Namespace>) -> Result<Self, Failure> {
@@ -70,6 +106,8 @@ impl VaultClient {
             namespace,
             token: Arc::default(),
             mounts: Arc::default(),
+            is_sealed: Arc::default(),
+            repeats: Arc::default(),
         })
     }
 
@@ -101,29 +139,78 @@ impl VaultClient {
         self.namespace.as_ref()
     }
 
-    /// Carries an operation out. What is harmless twice is tried up to three times, everything else is repeated
-    /// only if it surely was not carried out.
+    /// Carries an operation out, in eight seconds at the most. What is harmless twice is tried up to three times,
+    /// everything else is repeated only if it surely was not carried out. A server that is alone gets three repeats at
+    /// once, and one more every ten seconds.
     pub async fn send<O: Operation>(&self, operation: &O) -> Result<O::Answer, Failure> {
-        let call = operation.call();
-        let mut attempt = 0;
+        let (clock, mut call, mut attempt) = (Clock::default(), operation.call(), 0);
+        let begun = clock.now();
         loop {
+            if call.repeat == Repeat::Once {
+                self.transport.find_leader().await;
+            }
             let failure = match self.send_once(operation, &call).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             attempt += 1;
-            match pause(&call, &failure, attempt) {
-                // Another node of the cluster may be open; one that is alone stays sealed for a while.
-                Some(_) if failure.kind() == Kind::Sealed && !self.transport.has_others() => {
-                    return Err(failure);
+            let now = clock.now();
+            match pause(&call, &failure, attempt, self.tries(&failure)) {
+                Some(pause) if self.is_worth(&failure, now - begun + pause) && self.may_repeat(now) => {
+                    tokio::time::sleep(pause).await;
                 }
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(failure),
+                _ => return Err(failure),
             }
+            call.forward = failure.kind() == Kind::Throttled;
         }
     }
 
+    /// How often a call is made at the most. While a cluster has no leader, only the time counts.
+    fn tries(&self, failure: &Failure) -> u32 {
+        match failure.kind() {
+            Kind::Unreachable if self.transport.has_others() => u32::MAX,
+            _ => TRIES,
+        }
+    }
+
+    /// Whether to try again so long after the first try. Another node of the cluster may be up and open; one that is
+    /// alone stays sealed, or out of reach, for a while.
+    fn is_worth(&self, failure: &Failure, after: Duration) -> bool {
+        let is_down = match (failure.kind(), failure.retry()) {
+            (Kind::Sealed, _) => true,
+            (Kind::Unreachable, Retry::After(_)) => after > LATEST_KNOCK,
+            _ => false,
+        };
+        after <= LATEST_TRY && (self.transport.has_others() || !is_down)
+    }
+
+    /// Whether there is a repeat left. To ask another node is no repeat for that one.
+    fn may_repeat(&self, now: Moment) -> bool {
+        self.transport.has_others() || self.repeats.take(now)
+    }
+
     async fn send_once<O: Operation>(&self, operation: &O, call: &Call) -> Result<O::Answer, Failure> {
+        if self.is_sealed.load(Ordering::Relaxed) && !ALWAYS_ANSWERED.contains(&&*call.path) {
+            self.expect_open().await?;
+        }
+        let result = self.exchange(operation, call).await;
+        if result.as_ref().is_err_and(|failure| failure.kind() == Kind::Sealed) {
+            self.is_sealed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// A server that was sealed is asked whether it is open before it is sent a token or a login again.
+    async fn expect_open(&self) -> Result<(), Failure> {
+        let condition = self.exchange(&Health, &Health.call()).await?;
+        if condition.sealed || !condition.initialized {
+            return Err(Failure::new(Kind::Sealed, "the server is still sealed").hint("unseal it first"));
+        }
+        self.is_sealed.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn exchange<O: Operation>(&self, operation: &O, call: &Call) -> Result<O::Answer, Failure> {
         let held = self.token.load_full();
         let token = match &call.bearer {
             Bearer::Client => held.as_ref().map(|held| &held.token),
@@ -134,7 +221,10 @@ impl VaultClient {
             true => call.namespace.as_ref(),
             false => call.namespace.as_ref().or(self.namespace.as_ref()),
         };
-        let reply = self.transport.send(call, token, namespace).await?;
+        let mut reply = self.transport.send(call, token, namespace).await?;
+        if let Some(token) = token {
+            reply.strike_out(token);
+        }
         operation.answer(&reply)
     }
 
@@ -271,14 +361,35 @@ fn mount_failure(path: &Path, failure: Failure) -> Failure {
 }
 
 /// How long to wait before the call is made again; none if it must not be, or not by us.
-fn pause(call: &Call, failure: &Failure, attempt: u32) -> Option<Duration> {
+fn pause(call: &Call, failure: &Failure, attempt: u32, tries: u32) -> Option<Duration> {
     let asked = match (failure.retry(), call.repeat) {
         (Retry::Never, _) | (Retry::Ambiguous, Repeat::Once) => return None,
         (Retry::Ambiguous, Repeat::Safe) => Duration::ZERO,
         (Retry::After(asked), _) => asked.unwrap_or_default(),
     };
-    let is_hopeless = attempt >= TRIES || asked > LONGEST_PAUSE;
-    let longest = PAUSE * 2_u32.saturating_pow(attempt - 1);
-    let part = longest.mul_f64(f64::from(random::number()) / f64::from(u32::MAX));
-    (!is_hopeless).then(|| asked.max(part))
+    let rest = if failure.kind() == Kind::Throttled { REST } else { Duration::ZERO };
+    let is_hopeless = attempt >= tries || asked > LONGEST_PAUSE;
+    let longest = PAUSE * 2_u32.pow((attempt - 1).min(3));
+    let part = random::part(longest);
+    (!is_hopeless).then(|| asked.max(part).max(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_are_used_up_and_made_up_for() {
+        let (repeats, begun) = (Repeats::default(), Moment::default() + Duration::from_secs(1000));
+        let check = |second: u64, expect: u32| {
+            let now = begun + Duration::from_secs(second);
+            let taken = std::iter::repeat_with(|| repeats.take(now)).take_while(|taken| *taken).count();
+            assert_eq!(taken, expect as usize, "after {second} s");
+        };
+        check(0, 3);
+        check(9, 0);
+        check(10, 1);
+        check(35, 2);
+        check(4000, 3);
+    }
 }

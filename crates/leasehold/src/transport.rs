@@ -1,7 +1,11 @@
 //! The one HTTP client: sends one call to one of the configured addresses, and to nobody else.
 
-mod connect;
+mod resolve;
 mod tls;
+
+mod connect;
+
+mod leader;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +13,8 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use leasehold_core::name::{Address, Namespace, Scheme};
@@ -18,7 +22,10 @@ use leasehold_core::{Failure, Kind, Retry, Secret};
 use leasehold_vault::call::{Call, Method};
 use leasehold_vault::reply::Reply;
 
+use zeroize::Zeroizing;
+
 use connect::Connector;
+use tls::Trust;
 pub use tls::{ClientCertificate, Tls};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -84,13 +91,13 @@ impl Transport {
     /// A client by these settings. Reads the certificates, and opens nothing else.
     pub fn new(settings: &TransportSettings) -> Result<Self, Failure> {
         let needs_tls = settings.addresses.iter().any(|address| address.scheme() == Scheme::Https);
-        let tls = needs_tls.then(|| settings.tls.load()).transpose()?.map(Arc::new);
+        let trust = needs_tls.then(|| Trust::new(&settings.tls)).transpose()?.map(Arc::new);
         let endpoint = |address: &Address| Endpoint {
             address: address.clone(),
             client: Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(Duration::from_secs(60))
-                .build(Connector::new(address.clone(), tls.clone(), &settings.tls, settings.connect_timeout)),
+                .build(Connector::new(address.clone(), trust.clone(), settings.connect_timeout)),
         };
         if settings.addresses.is_empty() {
             return Err(Failure::new(Kind::Invalid, "no server address is configured")
@@ -134,8 +141,13 @@ impl Transport {
         namespace: Option<&Namespace>,
     ) -> Result<Reply, Failure> {
         let asked = self.preferred.load(Ordering::Relaxed);
-        let result = self.send_from(&self.endpoints[asked], call, token, namespace).await;
-        if result.as_ref().is_ok_and(|reply| reply.status < 500) {
+        let endpoint = &self.endpoints[asked];
+        let exchange = self.send_from(endpoint, call, token, namespace);
+        let result = tokio::time::timeout(self.try_timeout, exchange)
+            .await
+            .unwrap_or_else(|_| Err(unreachable(endpoint, "no answer in time").with_retry(Retry::Ambiguous)));
+        // From 472 on a node tells that it is of another kind than is asked for.
+        if result.as_ref().is_ok_and(|reply| reply.status < 472) {
             return result;
         }
         let next = (asked + 1) % self.endpoints.len();
@@ -185,14 +197,8 @@ impl Transport {
         namespace: Option<&Namespace>,
     ) -> Result<Try, Failure> {
         let request = self.request(endpoint, call, token, namespace)?;
-        let exchange = async {
-            let response = endpoint.client.request(request).await.map_err(|error| lost(endpoint, &error))?;
-            self.read(endpoint, call, response).await
-        };
-        match tokio::time::timeout(self.try_timeout, exchange).await {
-            Ok(result) => result,
-            Err(_) => Err(unreachable(endpoint, "no answer in time").with_retry(Retry::Ambiguous)),
-        }
+        let response = endpoint.client.request(request).await.map_err(|error| lost(endpoint, &error))?;
+        self.read(endpoint, call, response).await
     }
 
     fn request(
@@ -234,9 +240,12 @@ impl Transport {
         if !is_read(call) {
             return;
         }
-        if let Some(index) = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            headers.insert(INDEX, index);
+        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if index.is_some() || call.forward {
             headers.insert(INCONSISTENT, HeaderValue::from_static("forward-active-node"));
+        }
+        if let Some(index) = index {
+            headers.insert(INDEX, index);
         }
     }
 
@@ -254,18 +263,56 @@ impl Transport {
         if let Some(index) = head.headers.get(INDEX).filter(|_| !is_read(call)) {
             *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Some(index.clone());
         }
-        let collected = Limited::new(body, self.body_limit).collect().await.map_err(|error| {
-            match error.is::<http_body_util::LengthLimitError>() {
-                true => {
-                    Failure::new(Kind::Broken, format!("the answer of {} is too large", endpoint.address))
-                        .with_retry(Retry::Never)
-                }
-                false => unreachable(endpoint, "the answer broke off").with_retry(Retry::Ambiguous),
-            }
-        })?;
+        let mut body = collect(body, self.body_limit).await.map_err(|broken| broken.failure(endpoint))?;
         let retry_after = head.headers.get(RETRY_AFTER).and_then(seconds);
-        Ok(Try::Reply(Reply::new(head.status.as_u16(), retry_after, collected.to_bytes().to_vec())))
+        Ok(Try::Reply(Reply::new(head.status.as_u16(), retry_after, std::mem::take(&mut *body))))
     }
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    TooLarge,
+    Off,
+}
+
+impl Broken {
+    fn failure(self, endpoint: &Endpoint) -> Failure {
+        match self {
+            Self::TooLarge => {
+                Failure::new(Kind::Broken, format!("the answer of {} is too large", endpoint.address))
+                    .with_retry(Retry::Never)
+            }
+            Self::Off => unreachable(endpoint, "the answer broke off").with_retry(Retry::Ambiguous),
+        }
+    }
+}
+
+/// The whole body. Of one that says that it is too large, nothing is read.
+async fn collect<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
+    limit: usize,
+) -> Result<Zeroizing<Vec<u8>>, Broken> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
+        return Err(Broken::TooLarge);
+    }
+    let mut whole = Zeroizing::new(Vec::with_capacity(announced));
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Broken::Off)?.into_data() else { continue };
+        let length = whole.len() + data.len();
+        if length > limit {
+            return Err(Broken::TooLarge);
+        }
+        if length > whole.capacity() {
+            // A vector that grows by itself leaves its old bytes behind.
+            let mut larger = Zeroizing::new(Vec::with_capacity((length * 2).min(limit)));
+            larger.extend_from_slice(&whole);
+            whole = larger;
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole)
 }
 
 fn is_read(call: &Call) -> bool {
@@ -373,6 +420,16 @@ mod tests {
         check("//evil.example/v1", None);
         check("/v1/x", None);
         check("file:///etc/passwd", None);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn bodies_are_whole_or_refused() {
+        for (length, limit) in [(0, 0), (5000, 5000), (5001, 5000), (5000, 0)] {
+            let text: Vec<_> = (0..length).map(|at| (at % 251) as u8).collect();
+            let body = collect(Full::new(Bytes::from(text.clone())), limit).await.map(|body| body.to_vec());
+            let expect = if length <= limit { Ok(text) } else { Err(Broken::TooLarge) };
+            assert_eq!(body, expect, "{length}");
+        }
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub struct Call {
     pub fixed_namespace: bool,
     /// The answer is to be wrapped, for this long (`X-Vault-Wrap-TTL`).
     pub wrap: Option<Duration>,
+    /// A node that is behind is to hand the call to the leader (`X-Vault-Inconsistent`). Only reads can be.
+    pub forward: bool,
 }
 
 impl Call {
@@ -83,6 +85,7 @@ impl Call {
             namespace: None,
             fixed_namespace: false,
             wrap: None,
+            forward: false,
         }
     }
 

@@ -503,6 +503,42 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_are_wrong() {
+        check(400, &errors("failed to decode \"X-Vault-Index\""), Kind::Invalid, Retry::Never);
+        check(400, &errors("invalid role or secret ID"), Kind::Invalid, Retry::Never);
+        check(400, &errors("error parsing JSON"), Kind::Invalid, Retry::Never);
+        check(400, &errors("batch tokens cannot have a limited use count"), Kind::Invalid, Retry::Never);
+        check(400, &errors("cannot create a token with a duplicate ID"), Kind::Invalid, Retry::Never);
+        check(400, &errors("cannot enable audit device via API"), Kind::Invalid, Retry::Never);
+        let namespace = "operation unavailable in namespaces";
+        check(400, &listed(namespace), Kind::Invalid, Retry::Never);
+        let deleted = r#"{"data":{"data":null,"metadata":{"deletion_time":"2026-01-01T00:00:00Z"}}}"#;
+        check(404, deleted, Kind::NotFound, Retry::Never);
+        check(500, &errors("failed to connect to the database"), Kind::Broken, Retry::Ambiguous);
+    }
+
+    #[test]
+    fn a_reply_without_words_is_told_by_its_status() {
+        let check = |status, kind, says: &str| {
+            let failure = classify(&Reply::new(status, None, br#"{"errors":[]}"#.to_vec()), &Call::get("a"));
+            assert_eq!(failure.kind(), kind, "{status} {failure}");
+            assert!(failure.message().starts_with(says), "{status} {failure}");
+        };
+        check(307, Kind::Unreachable, "the server points to another address");
+        check(400, Kind::Invalid, "the server refuses the request as wrong");
+        check(403, Kind::Denied, "the server refuses it");
+        check(405, Kind::Invalid, "this cannot be done at this path");
+        check(408, Kind::Unreachable, "the server took too long");
+        check(413, Kind::Invalid, "the request is too large");
+        check(415, Kind::Invalid, "the server does not take this kind of body");
+        check(425, Kind::Unreachable, "the server took too long");
+        check(429, Kind::Throttled, "the server asks to slow down");
+        check(500, Kind::Broken, "the server failed");
+        check(502, Kind::Unreachable, "a gateway got no answer from the server");
+        check(999, Kind::Broken, "the server answered with a status that means nothing");
+    }
+
+    #[test]
     fn the_delay_the_server_asks_for_is_kept() {
         let wait = Some(Duration::from_secs(4));
         let reply = Reply::new(429, wait, errors("rate limit quota exceeded").into());

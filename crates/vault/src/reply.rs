@@ -34,6 +34,17 @@ impl Reply {
         (200..300).contains(&self.status)
     }
 
+    /// Strikes out a secret that a server which failed the call may have echoed, so that no error quotes it.
+    pub fn strike_out(&mut self, secret: &Secret) {
+        let text = secret.expose().as_bytes();
+        if self.is_success() || text.is_empty() {
+            return;
+        }
+        while let Some(at) = self.body.windows(text.len()).position(|window| window == text) {
+            self.body[at..at + text.len()].fill(b'*');
+        }
+    }
+
     /// The envelope. No body (204) is an empty envelope; a body that is none is [`Kind::Broken`].
     pub fn envelope(&self) -> Result<Envelope<'_>, Failure> {
         if self.body.is_empty() { Ok(Envelope::default()) } else { self.json() }
@@ -282,6 +293,21 @@ mod tests {
         let reply = reply("");
         let envelope = reply.envelope().unwrap();
         assert!(envelope.lease_id.is_none() && !envelope.data.is_present());
+    }
+
+    #[test]
+    fn an_echo_is_struck_out_of_a_failure_alone() {
+        let check = |status, body: &str, expect: &str| {
+            let mut reply = Reply::new(status, None, body.into());
+            reply.strike_out(&Secret::new("s.1"));
+            assert_eq!(reply.body.as_slice(), expect.as_bytes());
+        };
+        check(400, "no s.1s.1, s.2", "no ******, s.2");
+        check(200, "s.1", "s.1");
+        check(400, "", "");
+        let mut reply = Reply::new(400, None, "x".into());
+        reply.strike_out(&Secret::new(""));
+        assert_eq!(reply.body.as_slice(), b"x");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,14 +14,15 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use leasehold_core::name::{Address, Scheme};
 use leasehold_core::{Failure, Kind, Retry};
+use rustls::CertificateError;
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
-use super::Tls;
+use super::resolve::Resolver;
+use super::tls::Trust;
 
 /// Connects to its one address.
 #[derive(Clone)]
@@ -28,21 +30,21 @@ pub(super) struct Connector(Arc<Target>);
 
 struct Target {
     address: Address,
-    tls: Option<Arc<ClientConfig>>,
-    server_name: Option<String>,
+    resolver: Resolver,
+    trust: Option<Arc<Trust>>,
     timeout: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(
-        address: Address,
-        tls: Option<Arc<ClientConfig>>,
-        settings: &Tls,
-        timeout: Duration,
-    ) -> Self {
-        let server_name = settings.server_name.clone();
-        Self(Arc::new(Target { address, tls, server_name, timeout }))
+    pub(super) fn new(address: Address, trust: Option<Arc<Trust>>, timeout: Duration) -> Self {
+        let resolver = Resolver::new(host(&address), address.port());
+        Self(Arc::new(Target { address, resolver, trust, timeout }))
     }
+}
+
+/// The host as a resolver wants it: an IPv6 address without its brackets.
+fn host(address: &Address) -> &str {
+    address.host().trim_matches(['[', ']'])
 }
 
 impl std::fmt::Debug for Connector {
@@ -82,26 +84,31 @@ impl Target {
         match tokio::time::timeout(self.timeout, connect).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(self.unreachable(&plain(&error))),
-            Err(_) => Err(self.unreachable("no connection in time")),
+            Err(_) => Err(self.unreachable(&plain(&io::ErrorKind::TimedOut.into()))),
         }
     }
 
     async fn connect_tcp(&self) -> Result<TcpStream, Failure> {
-        let host = self.address.host().trim_matches(['[', ']']);
-        let stream = self.limit(TcpStream::connect((host, self.address.port()))).await?;
+        let addresses = match host(&self.address).parse::<IpAddr>() {
+            Ok(ip) => vec![SocketAddr::new(ip, self.address.port())],
+            Err(_) => {
+                let found = self.resolver.addresses(self.timeout).await;
+                found.map_err(|_| self.unreachable("its name cannot be resolved"))?
+            }
+        };
+        let stream = self.limit(first(&addresses, self.timeout)).await?;
         // Small requests must not wait for each other; where this fails, they only do.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
 
     async fn connect_tls(&self) -> Result<TlsStream<TcpStream>, Failure> {
-        let config = self.tls.clone().ok_or_else(|| self.unreachable("TLS is not set up"))?;
-        let name =
-            self.server_name.as_deref().unwrap_or_else(|| self.address.host().trim_matches(['[', ']']));
+        let trust = self.trust.as_ref().ok_or_else(|| self.unreachable("TLS is not set up"))?;
+        let name = trust.server_name().unwrap_or_else(|| host(&self.address));
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| Failure::new(Kind::Invalid, format!("`{name}` cannot be the name of a server")))?;
         let stream = self.connect_tcp().await?;
-        let shake = TlsConnector::from(config).connect(name, stream);
+        let shake = TlsConnector::from(trust.config()).connect(name, stream);
         match tokio::time::timeout(self.timeout, shake).await {
             Ok(result) => result.map_err(|error| self.distrusted(&error)),
             Err(_) => Err(self.unreachable("no TLS handshake in time")),
@@ -113,13 +120,14 @@ impl Target {
         failure.hint("is the server running, and is VAULT_ADDR right?")
     }
 
-    /// What a failed handshake means. A certificate that is not trusted stays so: trying again is no use.
+    /// What a failed handshake means. To shake hands again at once is no use; the engine, which keeps what it holds
+    /// meanwhile, comes back when somebody may have put the certificate in order.
     fn distrusted(&self, error: &io::Error) -> Failure {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         let certificate = match tls {
             Some(rustls::Error::InvalidCertificate(why)) => why,
             Some(rustls::Error::InvalidMessage(_)) => {
-                return Failure::new(Kind::Invalid, format!("{} does not speak TLS", self.address))
+                return no_tls(format!("{} does not speak TLS", self.address))
                     .hint("does the server listen on http:// there?");
             }
             Some(rustls::Error::AlertReceived(_)) => return refused(&self.address),
@@ -128,7 +136,8 @@ impl Target {
             }
         };
         let (what, hint) = match certificate {
-            CertificateError::UnknownIssuer => (
+            // An authority of the same name with another key is another authority.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => (
                 "is signed by an authority that is not trusted here",
                 "name that authority's file in VAULT_CACERT",
             ),
@@ -143,8 +152,12 @@ impl Target {
             }
             _ => ("is not valid", "look at it with `openssl s_client -connect HOST:PORT -showcerts`"),
         };
-        Failure::new(Kind::Invalid, format!("the certificate of {} {what}", self.address)).hint(hint)
+        no_tls(format!("the certificate of {} {what}", self.address)).hint(hint)
     }
+}
+
+fn no_tls(message: String) -> Failure {
+    Failure::new(Kind::Unreachable, message).with_retry(Retry::Never)
 }
 
 /// What a TLS alert means that came instead of an answer: from TLS 1.3 on, a server refuses the client's certificate
@@ -156,18 +169,32 @@ pub(super) fn alert(address: &Address, error: &(dyn std::error::Error + 'static)
 }
 
 fn refused(address: &Address) -> Failure {
-    Failure::new(Kind::Invalid, format!("{address} refused our side of TLS"))
+    no_tls(format!("{address} refused our side of TLS"))
         .hint("does it ask for a client certificate (VAULT_CLIENT_CERT, VAULT_CLIENT_KEY)?")
+}
+
+/// A connection to the first address that takes one. Each has its share of the time, so that one that is silent does
+/// not use it up for the others.
+async fn first(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
+    let share = limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut last = io::ErrorKind::TimedOut.into();
+    for address in addresses {
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last)
 }
 
 /// A system error in few words, without the number.
 fn plain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::TimedOut => "no connection in time".into(),
         io::ErrorKind::NotFound => "no such socket".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
-        // The resolver's errors have no kind of their own.
-        _ if error.to_string().contains("lookup address") => "its name cannot be resolved".into(),
         kind => kind.to_string(),
     }
 }
@@ -222,5 +249,43 @@ impl Write for Stream {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_server_is_found_while_its_name_is_not() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = server.local_addr().unwrap();
+        let (is_down, told) =
+            (Arc::new(AtomicBool::new(false)), Address::parse("http://vault.example").unwrap());
+        let (clock, steering) = Clock::steered();
+        let down = Arc::clone(&is_down);
+        let look_up = move || match down.load(Ordering::SeqCst) {
+            true => Err(io::ErrorKind::NotFound.into()),
+            false => Ok(vec![at]),
+        };
+        let timeout = Duration::from_secs(5);
+        let target = Target { address: told, resolver: Resolver::by(look_up, clock), trust: None, timeout };
+        assert!(target.connect().await.is_ok());
+        is_down.store(true, Ordering::SeqCst);
+        assert!(target.connect().await.is_ok(), "by the last good address");
+        steering.sleep(Duration::from_secs(600));
+        let failure = target.connect().await.err().unwrap();
+        assert_eq!(failure.message(), "cannot reach http://vault.example:80: its name cannot be resolved");
+    }
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_address_that_is_silent_leaves_time_for_the_next() {
+        let hole = leasehold_testkit::Hole::open();
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (silent, good) = (SocketAddr::from(([127, 0, 0, 1], hole.port())), server.local_addr().unwrap());
+        let limit = Duration::from_millis(200);
+        assert_eq!(first(&[silent, good], limit).await.unwrap().peer_addr().unwrap(), good);
+        assert_eq!(first(&[silent], limit).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -1,9 +1,12 @@
 //! How TLS is done: whom we trust, who we are, and under which name we expect the server.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use leasehold_core::{Failure, Kind};
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
@@ -34,9 +37,54 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
-impl Tls {
+/// What is configured of TLS as its files have it at the moment: an authority or certificate that is replaced counts from
+/// the next connection on.
+pub(super) struct Trust {
+    settings: Tls,
+    read: Mutex<Read>,
+}
+
+struct Read {
+    stamps: Vec<Stamp>,
+    config: Arc<ClientConfig>,
+}
+
+/// By what one sees that a file is another than before; none if it is not there.
+type Stamp = (PathBuf, Option<(SystemTime, u64, u64)>);
+
+impl Trust {
     /// Reads the files.
-    pub(super) fn load(&self) -> Result<ClientConfig, Failure> {
+    pub(super) fn new(settings: &Tls) -> Result<Self, Failure> {
+        let (settings, stamps) = (settings.clone(), settings.stamps());
+        let config = Arc::new(settings.load()?);
+        Ok(Self { settings, read: Mutex::new(Read { stamps, config }) })
+    }
+
+    /// The name that the server's certificate must have, if it is not the address's host.
+    pub(super) fn server_name(&self) -> Option<&str> {
+        self.settings.server_name.as_deref()
+    }
+
+    /// The configuration for a new connection. What cannot be read leaves the last one in force.
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        let stamps = self.settings.stamps();
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if stamps != read.stamps {
+            read.stamps = stamps;
+            match self.settings.load() {
+                Ok(config) => read.config = Arc::new(config),
+                Err(failure) => tracing::warn!(
+                    kind = failure.kind().token(),
+                    "a file of TLS has changed and is of no use ({failure}); what it held before stays in force"
+                ),
+            }
+        }
+        Arc::clone(&read.config)
+    }
+}
+
+impl Tls {
+    fn load(&self) -> Result<ClientConfig, Failure> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -45,15 +93,18 @@ impl Tls {
             true => builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnyone(provider))),
             false => builder.with_root_certificates(self.roots()?),
         };
-        match &self.client {
-            None => Ok(builder.with_no_client_auth()),
+        let mut config = match &self.client {
+            None => builder.with_no_client_auth(),
             Some(client) => {
                 let (chain, key) = client.load()?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|_| invalid("the client's certificate and key do not fit together"))
+                    .map_err(|_| invalid("the client's certificate and key do not fit together"))?
             }
-        }
+        };
+        // A session that is taken up again is not verified again, and its certificate may have expired since.
+        config.resumption = Resumption::disabled();
+        Ok(config)
     }
 
     fn roots(&self) -> Result<RootCertStore, Failure> {
@@ -73,6 +124,16 @@ impl Tls {
                 .hint("set VAULT_CACERT, or install the package ca-certificates")),
             false => Ok(roots),
         }
+    }
+
+    fn stamps(&self) -> Vec<Stamp> {
+        let authorities = self.files().unwrap_or_default();
+        let own = self.client.iter().flat_map(|client| [client.certificate.clone(), client.key.clone()]);
+        let seen = |path: &Path| {
+            let metadata = path.metadata().ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+        };
+        authorities.into_iter().chain(own).map(|path| (path.clone(), seen(&path))).collect()
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, Failure> {
