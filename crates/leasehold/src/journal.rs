@@ -5,12 +5,16 @@
 //!
 //! A line is a CRC-32 in hex, a space and a JSON object: a [`Header`] first, then a line for each thing that is held
 //! and one for each that is gone. A torn last line was never acted upon and is dropped.
+//!
+//! Room on the disk is taken before it is needed: nothing is held without room to write down that it is gone. When the
+//! file was last touched tells when its run last gave anything more time.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use leasehold_core::{Failure, Holding, Kind};
 use serde::{Deserialize, Serialize};
@@ -22,8 +26,13 @@ use crate::random;
 const VERSION: u32 = 1;
 /// The largest journal that is read.
 const LIMIT: u64 = 64 << 20;
-/// How long after its end something is still looked for: clocks differ.
+/// How old an empty file is at least that nobody will write to any more, in seconds.
 const SLACK: u64 = 60;
+const DAY: u64 = 24 * 60 * 60;
+/// How much room on the disk is taken at once: about a hundred lines.
+const CHUNK: u64 = 16 << 10;
+/// More than one line of any sort needs.
+const LONGEST_LINE: u64 = 1 << 10;
 
 /// Who wrote a journal, and against which server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +57,29 @@ pub struct Entry {
     pub what: What,
     /// When it ends by itself, in seconds since 1970; with what it hangs below, maybe earlier.
     pub ends: Option<u64>,
+    /// How long it lives, in seconds, and how much a renewal gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u64>,
+}
+
+impl Entry {
+    /// Something that was obtained just now and lives this long; for ever if none.
+    pub fn new(what: What, ttl: Option<Duration>) -> Self {
+        let ttl = ttl.map(|ttl| ttl.as_secs());
+        Self { what, ends: ttl.map(|ttl| wall_seconds().saturating_add(ttl)), ttl }
+    }
+
+    /// The same, where its run last renewed something at that second.
+    fn renewed(self, at: u64) -> Self {
+        let renewed = self.ttl.map(|ttl| at.saturating_add(ttl));
+        Self { ends: self.ends.map(|ends| ends.max(renewed.unwrap_or(ends))), ..self }
+    }
+
+    /// Whether it ended more than a day ago. That is by the wall clock, which may be set wrong: whoever can ask the
+    /// server does.
+    pub(crate) fn ended_long_ago(&self) -> bool {
+        self.ends.is_some_and(|ends| ends.saturating_add(DAY) < wall_seconds())
+    }
 }
 
 /// A token or lease, by the name under which it is revoked.
@@ -100,6 +132,12 @@ pub struct Journal {
 struct State {
     file: File,
     held: Vec<Entry>,
+    /// How many bytes were written.
+    length: u64,
+    /// How many there is room for.
+    room: u64,
+    /// The last line may have been written in part.
+    is_torn: bool,
 }
 
 impl Journal {
@@ -108,28 +146,46 @@ impl Journal {
         prepare(folder)?;
         let (pid, started) = (std::process::id(), wall_seconds());
         let path = folder.join(format!("{started}-{pid}-{:08x}.journal", random::number()));
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(|error| broken(&path, &error))?;
-        // Another run may be looking at the empty file right now; it lets go at once.
-        file.lock().map_err(|error| broken(&path, &error))?;
         let namespace = namespace.map(ToOwned::to_owned);
         let header = Header { version: VERSION, address: address.to_owned(), namespace, pid, started };
-        let journal = Self { path, state: Mutex::new(State { file, held: Vec::new() }) };
-        journal.append(&Line::Journal(header), false)?;
-        Ok(journal)
+        let begun = State::begin(&path, &header).inspect_err(|_| {
+            // Whatever was made is of no use.
+            let _ = std::fs::remove_file(&path);
+        });
+        let state = begun.map_err(|error| broken(&path, &error))?;
+        Ok(Self { path, state: Mutex::new(state) })
     }
 
-    /// Writes down that this is held, and returns once that is on the disk.
+    /// Whether something more could be written down. To be asked before it is obtained.
+    pub fn has_room(&self) -> Result<(), Failure> {
+        self.lock().make_room(LONGEST_LINE).map_err(|error| broken(&self.path, &error))
+    }
+
+    /// Writes down that this is held, and returns once that is on the disk. After a failure it counts as held all the
+    /// same, since a part of it may have been written.
     pub fn hold(&self, entry: &Entry) -> Result<(), Failure> {
-        self.append(&Line::Held(entry.clone()), true)?;
-        self.lock().held.push(entry.clone());
-        Ok(())
+        let mut state = self.lock();
+        state.held.push(entry.clone());
+        let line = encode(&Line::Held(entry.clone()));
+        let written = state
+            .make_room(line.len() as u64)
+            .and_then(|()| state.write(&line))
+            .and_then(|()| state.file.sync_data());
+        written.map_err(|error| broken(&self.path, &error))
     }
 
     /// Writes down that this is gone. If that is lost, the next run finds it gone by itself.
     pub fn strike(&self, what: &What) -> Result<(), Failure> {
-        self.lock().held.retain(|entry| entry.what != *what);
-        self.append(&Line::Gone(what.clone()), false)
+        let mut state = self.lock();
+        state.held.retain(|entry| entry.what != *what);
+        state.write(&encode(&Line::Gone(what.clone()))).map_err(|error| broken(&self.path, &error))
+    }
+
+    /// Notes that something was given more time than was written down. If that is lost, the next run may take it for
+    /// ended; it ends soon after.
+    pub fn touch(&self) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(wall_seconds());
+        let _ = self.lock().file.set_modified(now);
     }
 
     /// What is held at the moment.
@@ -137,17 +193,64 @@ impl Journal {
         self.lock().held.clone()
     }
 
-    fn append(&self, line: &Line, is_synced: bool) -> Result<(), Failure> {
-        let text = encode(line);
-        let file = &mut self.lock().file;
-        let written =
-            file.write_all(text.as_bytes()).and_then(|()| if is_synced { file.sync_data() } else { Ok(()) });
-        written.map_err(|error| broken(&self.path, &error))
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    fn begin(path: &Path, header: &Header) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+        // Another run may be looking at the empty file right now; it lets go at once.
+        file.lock()?;
+        let mut state = Self { file, held: Vec::new(), length: 0, room: 0, is_torn: false };
+        let line = encode(&Line::Journal(header.clone()));
+        state.make_room(line.len() as u64)?;
+        state.write(&line)?;
+        Ok(state)
+    }
+
+    /// Takes room for a line of this length, and for a line for each thing that is held to say that it is gone.
+    fn make_room(&mut self, line: u64) -> io::Result<()> {
+        let strikes = self.held.iter().map(|entry| encode(&Line::Gone(entry.what.clone())).len() as u64 + 1);
+        let needed = self.length + line + 1 + strikes.sum::<u64>();
+        if needed <= self.room {
+            return Ok(());
+        }
+        let end = needed.div_ceil(CHUNK) * CHUNK;
+        self.room = if reserve(&self.file, self.length, end - self.length)? { end } else { u64::MAX };
+        Ok(())
+    }
+
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        let line = if self.is_torn { format!("\n{line}") } else { line.to_owned() };
+        let written = self.file.write_all(line.as_bytes());
+        self.is_torn = written.is_err();
+        self.length = self.file.metadata().map_or(self.length + line.len() as u64, |meta| meta.len());
+        written
+    }
+}
+
+/// Takes these bytes of the disk without making the file longer. Says whether the file system can do that.
+#[cfg(target_os = "linux")]
+fn reserve(file: &File, from: u64, length: u64) -> io::Result<bool> {
+    use nix::errno::Errno;
+    use nix::fcntl::{FallocateFlags, fallocate};
+    let (from, length) = (i64::try_from(from), i64::try_from(length));
+    let (Ok(from), Ok(length)) = (from, length) else { return Ok(false) };
+    match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, from, length) {
+        Ok(()) => Ok(true),
+        Err(Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EIO) => {
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        }
+        // Then writing itself tells.
+        Err(_) => Ok(false),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
 }
 
 impl Drop for Journal {
@@ -190,8 +293,8 @@ impl Leftover {
     }
 }
 
-/// The journals in this folder that no living run owns and that still hold something. What has ended by itself is
-/// struck on the way, and a file that is no journal is set aside as `*.corrupt`.
+/// The journals in this folder that no living run owns and that still hold something, be it over by the wall
+/// clock, which may be wrong. A file that is no journal is set aside as `*.corrupt`.
 pub fn leftovers(folder: &Path) -> Vec<Leftover> {
     let entries = folder.read_dir().into_iter().flatten().flatten();
     let is_journal = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "journal");
@@ -213,12 +316,12 @@ fn leftover(path: &Path) -> Option<Leftover> {
     if header.version > VERSION {
         return None;
     }
-    let mut leftover = Leftover { path: path.into(), file, header, held };
-    let now = wall_seconds();
-    let is_over = |entry: &Entry| entry.ends.is_some_and(|ends| ends + SLACK < now);
-    let over: Vec<_> =
-        leftover.held.iter().filter(|entry| is_over(entry)).map(|entry| entry.what.clone()).collect();
-    over.iter().for_each(|what| leftover.strike(what));
+    if is_damaged(&text) {
+        keep_copy(path, &text);
+    }
+    let touched = file.metadata().map_or(0, |meta| u64::try_from(meta.mtime()).unwrap_or(0));
+    let held = held.into_iter().map(|entry| entry.renewed(touched)).collect();
+    let leftover = Leftover { path: path.into(), file, header, held };
     if leftover.held.is_empty() {
         // Nothing is owed: a run that was killed before it obtained anything, or after it gave everything back.
         let _ = std::fs::remove_file(path);
@@ -242,6 +345,25 @@ fn replay(text: &[u8]) -> Option<(Header, Vec<Entry>)> {
     header.map(|header| (header, held))
 }
 
+/// Whether a line cannot be read that was written to its end.
+fn is_damaged(text: &[u8]) -> bool {
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &text[..end]);
+    whole.split(|byte| *byte == b'\n').any(|line| !line.is_empty() && decode(line).is_none())
+}
+
+/// Keeps a damaged journal for a person to look at: what is named in it and cannot be read may live on.
+fn keep_copy(path: &Path, text: &[u8]) {
+    let copy = path.with_extension("corrupt");
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy);
+    // One that is there already was made by an earlier run.
+    if file.is_ok_and(|mut file| file.write_all(text).is_ok()) {
+        tracing::warn!(
+            "a journal is damaged: what can be read of it is given back; a copy is {}",
+            copy.display()
+        );
+    }
+}
+
 fn encode(line: &Line) -> String {
     // These types have no map with keys that are not text, which is all that could fail.
     let json = serde_json::to_string(line).unwrap_or_default();
@@ -262,7 +384,11 @@ fn set_aside(path: &Path, text: &[u8]) {
     let _ = match text.is_empty() {
         true if age.is_none_or(|age| age.as_secs() < SLACK) => Ok(()),
         true => std::fs::remove_file(path),
-        false => std::fs::rename(path, path.with_extension("corrupt")),
+        false => {
+            let aside = path.with_extension("corrupt");
+            tracing::warn!("a journal cannot be read and is set aside as {}", aside.display());
+            std::fs::rename(path, aside)
+        }
     };
 }
 
@@ -283,12 +409,12 @@ fn prepare(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Whether nobody but this user may write to a folder.
-fn is_private(folder: &Path) -> std::io::Result<bool> {
+fn is_private(folder: &Path) -> io::Result<bool> {
     let meta = folder.metadata()?;
     Ok(meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & 0o022 == 0)
 }
 
-fn broken(path: &Path, error: &std::io::Error) -> Failure {
+fn broken(path: &Path, error: &io::Error) -> Failure {
     Failure::new(Kind::Invalid, format!("cannot write the journal {}: {error}", path.display()))
         .hint("without it nothing could be given back after a crash; choose another place with --state-dir")
 }
@@ -304,7 +430,7 @@ mod tests {
     }
 
     fn token(accessor: &str) -> Entry {
-        Entry { what: What::Token(accessor.into()), ends: None }
+        Entry::new(What::Token(accessor.into()), None)
     }
 
     #[test]
@@ -312,9 +438,8 @@ mod tests {
         let folder = folder("dead");
         let journal = Journal::create(&folder, "http://x:1", Some("team")).unwrap();
         journal.hold(&token("a")).unwrap();
-        journal
-            .hold(&Entry { what: What::Lease("db/creds/1".into()), ends: Some(wall_seconds() + 60) })
-            .unwrap();
+        let lease = What::Lease("db/creds/1".into());
+        journal.hold(&Entry::new(lease, Some(Duration::from_secs(60)))).unwrap();
         journal.hold(&token("b")).unwrap();
         journal.strike(&What::Token("b".into())).unwrap();
         assert!(leftovers(&folder).is_empty(), "its run lives");
@@ -371,17 +496,63 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_journal_is_set_aside_and_what_is_over_is_dropped() {
+    fn what_is_no_journal_is_set_aside_and_what_ended_long_ago_is_still_told() {
         let folder = folder("odd");
         let journal = Journal::create(&folder, "http://x:1", None).unwrap();
-        journal.hold(&Entry { what: What::Token("old".into()), ends: Some(1) }).unwrap();
+        journal.hold(&Entry { what: What::Token("old".into()), ends: Some(1), ttl: None }).unwrap();
         drop(journal);
+        let left = leftovers(&folder).remove(0);
+        assert!(left.held[0].ended_long_ago() && !token("young").ended_long_ago());
+        std::fs::remove_file(left.path()).unwrap();
+        drop(left);
         File::create(folder.join("1.journal")).unwrap().write_all(b"garbage\n").unwrap();
         File::create(folder.join("2.journal")).unwrap();
         assert!(leftovers(&folder).is_empty());
         let mut names: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["1.corrupt", "2.journal"], "an empty file may be of a run that has just begun");
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn what_was_renewed_is_looked_for_longer() {
+        let check = |ttl: Option<u64>, renewed: u64, expect: Option<u64>| {
+            let entry = Entry { what: What::Token("a".into()), ends: ttl.map(|ttl| 1_000 + ttl), ttl };
+            assert_eq!(entry.renewed(renewed).ends, expect, "{ttl:?} {renewed}");
+        };
+        check(Some(60), 1_000, Some(1_060));
+        check(Some(60), 5_000, Some(5_060));
+        check(Some(600), 1_200, Some(1_800));
+        check(Some(600), 900, Some(1_600));
+        check(None, 5_000, None);
+    }
+
+    #[test]
+    fn a_damaged_line_is_told_from_a_torn_one() {
+        let lines = [token("a"), token("b")].map(|entry| encode(&Line::Held(entry))).concat();
+        let mut flipped = lines.clone().into_bytes();
+        flipped[20] ^= 1;
+        let check = |text: &[u8], expect: bool| assert_eq!(is_damaged(text), expect, "{text:?}");
+        check(lines.as_bytes(), false);
+        check(&lines.as_bytes()[..lines.len() - 5], false);
+        check(&flipped, true);
+        check(format!("{}\n{lines}", &lines[..20]).as_bytes(), true);
+    }
+
+    #[test]
+    fn room_is_taken_before_it_is_needed() {
+        let folder = folder("room");
+        let journal = Journal::create(&folder, "http://x:1", None).unwrap();
+        for n in 0..200 {
+            journal.hold(&token(&format!("{n}"))).unwrap();
+            let state = journal.lock();
+            let strike = encode(&Line::Gone(What::Token("199".into()))).len() as u64;
+            assert!(state.room >= state.length + (n + 1) * strike, "{n}: {} {}", state.room, state.length);
+        }
+        let length = journal.path.metadata().unwrap().len();
+        assert_eq!(length, journal.lock().length, "the room is not seen");
+        (0..200).for_each(|n| journal.strike(&What::Token(format!("{n}"))).unwrap());
+        drop(journal);
         std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 

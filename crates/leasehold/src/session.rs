@@ -15,7 +15,8 @@ use crate::client::VaultClient;
 use crate::credential::Credential;
 use crate::driver::{Engine, Owed};
 use crate::identity::Identity;
-use crate::journal::{self, Header, Journal, Leftover, What};
+use crate::journal::{self, Entry, Header, Journal, Leftover};
+use crate::random;
 use crate::worker::{self, Worker};
 
 const LOGIN: SlotId = SlotId(0);
@@ -32,8 +33,12 @@ pub struct SessionSettings {
     pub identity: Identity,
     /// Where the journal is kept.
     pub state_dir: PathBuf,
-    /// How long the parent of what this session obtains lives when nobody renews it.
+    /// How long what this session obtains lives when nobody renews it: the login's own token, where it was not brought
+    /// and the login can be made again, and the parent of all leases.
     pub parent_ttl: Duration,
+    /// The first login waits for a random part of this, so that a fleet that was started together does not log in
+    /// together. Zero where somebody waits for it.
+    pub start_spread: Duration,
     /// How tokens and secrets are kept.
     pub policy: Policy,
 }
@@ -56,6 +61,7 @@ pub struct SessionSettings {
 ///     identity: Identity::Brought(Source::Value(Secret::new("s.token"))),
 ///     state_dir: "/var/lib/app/leasehold".into(),
 ///     parent_ttl: Duration::from_secs(60),
+///     start_spread: Duration::ZERO,
 ///     policy: Policy::default(),
 /// })?;
 /// let reference = Reference::parse("vault://database/creds/app").unwrap();
@@ -74,6 +80,9 @@ pub struct Session {
     policy: Arc<Policy>,
     journal: Arc<Journal>,
     folder: PathBuf,
+    start_spread: Duration,
+    /// Set once the start's part of it was waited for.
+    spread: OnceCell<()>,
     login: OnceCell<Credential>,
     /// The slot below which leases are taken, decided when the first one is asked for.
     parent: OnceCell<SlotId>,
@@ -84,7 +93,7 @@ pub struct Session {
 impl Session {
     /// Opens the journal and starts the loop. Nothing is sent yet.
     pub fn start(settings: SessionSettings) -> Result<Self, Failure> {
-        let SessionSettings { client, identity, state_dir, parent_ttl, policy } = settings;
+        let SessionSettings { client, identity, state_dir, parent_ttl, start_spread, policy } = settings;
         let folder = state_dir.join("journal");
         let namespace = client.namespace().map(ToString::to_string);
         let journal = Arc::new(Journal::create(&folder, &client.address(), namespace.as_deref())?);
@@ -95,6 +104,8 @@ impl Session {
             policy: Arc::new(policy),
             journal,
             folder,
+            start_spread,
+            spread: OnceCell::new(),
             login: OnceCell::new(),
             parent: OnceCell::new(),
             slots: Mutex::default(),
@@ -102,10 +113,11 @@ impl Session {
         })
     }
 
-    /// Logs in, unless that is done already. What dead runs left behind at this server is then given back in the
+    /// Logs in, unless that is done already; the first time after a part of the start's spread. What dead runs left behind at this server is then given back in the
     /// background.
     pub async fn log_in(&self) -> Result<&Credential, Failure> {
         let log_in = || async {
+            self.spread.get_or_init(|| tokio::time::sleep(random::part(self.start_spread))).await;
             let login = self.engine.ask(LOGIN, Scope::Login, None, Arc::clone(&self.policy)).await?;
             self.recover(&login);
             Ok(login)
@@ -205,17 +217,17 @@ fn own_client(client: &VaultClient, login: &Credential) -> VaultClient {
 /// Gives back what dead runs left behind. What may not be stays in its journal.
 async fn recover(client: VaultClient, left: Vec<Leftover>) {
     for mut leftover in left {
-        let held: Vec<_> = leftover.held.iter().map(|entry| entry.what.clone()).collect();
-        for what in held {
-            if give_back(&client, &what).await {
-                leftover.strike(&what);
+        for entry in leftover.held.clone() {
+            if give_back(&client, &entry).await {
+                leftover.strike(&entry.what);
             }
         }
     }
 }
 
-/// Whether it is surely gone now.
-async fn give_back(client: &VaultClient, what: &What) -> bool {
+/// Whether it is surely gone now. What ended by the clock is given back too, since a clock may be wrong.
+async fn give_back(client: &VaultClient, entry: &Entry) -> bool {
+    let what = &entry.what;
     match worker::revoke_left(client, what).await {
         Ok(()) => {
             tracing::info!("gave back what a dead run left: {what}");
@@ -225,6 +237,7 @@ async fn give_back(client: &VaultClient, what: &What) -> bool {
         Err(failure) if failure.kind() == Kind::Expired => {
             client.send(&token::Lookup(Subject::Own)).await.is_ok()
         }
+        Err(failure) if failure.kind() == Kind::Denied && entry.ended_long_ago() => true,
         Err(failure) => {
             let hint = failure.advice().map(|hint| format!("; {hint}")).unwrap_or_default();
             tracing::warn!(

@@ -8,7 +8,7 @@ use leasehold_vault::reply::Auth;
 use leasehold_vault::token::{self, Subject};
 
 use crate::client::VaultClient;
-use crate::clock::{Clock, wall_seconds};
+use crate::clock::Clock;
 use crate::identity::{Credentials, Method};
 use crate::journal::{Entry, Journal, What};
 
@@ -68,12 +68,12 @@ impl Run<'_> {
         let auth = self.method.log_in(self.client).await?;
         let seconds = auth.lease_duration.as_secs();
         let told = format!("token for {seconds} s, policies {}", auth.policies.join(", "));
-        let ends = (seconds > 0).then(|| wall_seconds().saturating_add(seconds));
+        let ttl = (seconds > 0).then_some(auth.lease_duration);
         let entry = (!auth.accessor.is_empty()).then(|| What::Token(auth.accessor.clone()));
         let checked = self.check_role(&auth);
         // Whatever else fails, it is revoked at the end.
         self.tokens.push(auth);
-        entry.map(|what| self.journal.hold(&Entry { what, ends })).transpose()?;
+        entry.map(|what| self.journal.hold(&Entry::new(what, ttl))).transpose()?;
         checked.map(|()| told)
     }
 

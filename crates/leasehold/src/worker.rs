@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use leasehold_core::errand::{Errand, Outcome, Standing, Task};
-use leasehold_core::{Failure, Fields, Grant, Holding, Kind, Lease, Scope, Secret};
+use leasehold_core::{Course, Failure, Fields, Grant, Holding, Kind, Lease, Scope, Secret};
 use leasehold_vault::lease;
 use leasehold_vault::reply::{Auth, LeaseId, Renewal, TokenKind};
 use leasehold_vault::token::{self, Subject};
 
 use crate::client::VaultClient;
-use crate::clock::wall_seconds;
 use crate::identity::{self, Identity};
 use crate::journal::{Entry, Journal, What};
+
+/// How long a login may wait for its token to be shortened.
+const SHORTENING: Duration = Duration::from_secs(2);
 
 /// What an errand is done with.
 #[derive(Debug)]
@@ -24,17 +26,19 @@ pub struct Worker {
     pub identity: Identity,
     /// Where everything that is obtained is written down before it is handed out.
     pub journal: Arc<Journal>,
-    /// How long the run's parent token lives when nobody renews it: the longest that anything of a dead host
-    /// stays alive.
+    /// How long the tokens of this run live when nobody renews them: the longest that anything of a dead host stays
+    /// alive.
     pub parent_ttl: Duration,
     /// The login's token may be used a few times only, so that none can hang below it.
     is_limited: AtomicBool,
+    has_told_long_life: AtomicBool,
 }
 
 impl Worker {
     /// A worker with these.
     pub fn new(client: VaultClient, identity: Identity, journal: Arc<Journal>, parent_ttl: Duration) -> Self {
-        Self { client, identity, journal, parent_ttl, is_limited: AtomicBool::new(false) }
+        let (is_limited, has_told_long_life) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { client, identity, journal, parent_ttl, is_limited, has_told_long_life }
     }
 
     /// Does the errand. What it obtains is in the journal when it returns.
@@ -42,8 +46,10 @@ impl Worker {
         let client = self.client_of(errand);
         match &errand.task {
             Task::Obtain(scope) => {
+                self.prepare(&client, scope).await?;
                 let grant = self.obtain(&client, scope).await?;
-                self.write_down(&client, grant).await.map(Outcome::Granted)
+                let grant = self.write_down(&client, grant).await?;
+                Ok(Outcome::Granted(if *scope == Scope::Login { self.shorten(grant).await } else { grant }))
             }
             Task::Refresh(reference) => {
                 let grant = client.read(reference).await?;
@@ -59,6 +65,14 @@ impl Worker {
     fn client_of(&self, errand: &Errand) -> VaultClient {
         let token = errand.asker.as_deref().and_then(Grant::token);
         token.map_or_else(|| self.client.clone(), |token| self.client.with_token(token.clone()))
+    }
+
+    /// Nothing is asked for that could not be written down.
+    async fn prepare(&self, client: &VaultClient, scope: &Scope) -> Result<(), Failure> {
+        match scope {
+            Scope::Secret(reference) if client.mount_of(reference).await?.is_some() => Ok(()),
+            Scope::Login | Scope::Child | Scope::Secret(_) => self.journal.has_room(),
+        }
     }
 
     async fn obtain(&self, client: &VaultClient, scope: &Scope) -> Result<Grant, Failure> {
@@ -92,13 +106,69 @@ impl Worker {
     async fn write_down(&self, client: &VaultClient, grant: Grant) -> Result<Grant, Failure> {
         let owed = grant.lease.is_owed().then(|| What::of(&grant.lease.holding)).flatten();
         let Some(what) = owed else { return Ok(grant) };
-        let ends = grant.lease.ttl.map(|ttl| wall_seconds().saturating_add(ttl.as_secs()));
-        let Err(failure) = self.journal.hold(&Entry { what, ends }) else { return Ok(grant) };
+        let entry = Entry::new(what, grant.lease.ttl);
+        let Err(failure) = self.journal.hold(&entry) else { return Ok(grant) };
         match revoke(client, &grant).await {
-            Ok(()) => Err(failure),
+            Ok(()) => {
+                // It is gone, whatever the journal says.
+                let _ = self.journal.strike(&entry.what);
+                Err(failure)
+            }
             Err(second) => {
                 Err(failure.context(format!("and what was obtained could not be given back ({second})")))
             }
+        }
+    }
+
+    /// A login's token lives as long as its role says, also when this host dies. So it is told at once to live as
+    /// long as the parent only, and is renewed for that. What the server then says is what the ledger goes by; where
+    /// nobody knows whether it was done, the shorter life counts.
+    async fn shorten(&self, grant: Grant) -> Grant {
+        let Identity::Login(method) = &self.identity else { return grant };
+        let is_long = grant.lease.ttl.is_none_or(|ttl| ttl > self.parent_ttl);
+        if !is_long || !method.is_repeatable() {
+            return grant;
+        }
+        let ttl = match self.shortened(&grant).await {
+            Err(failure) if failure.kind().course() == Course::Transient => Some(self.parent_ttl),
+            Ok(ttl) if ttl <= self.parent_ttl => Some(ttl),
+            Ok(ttl) => {
+                self.warn_of_long_life(Some(ttl), "its role gives it a period");
+                Some(ttl)
+            }
+            Err(failure) => {
+                self.warn_of_long_life(grant.lease.ttl, &failure.to_string());
+                grant.lease.ttl
+            }
+        };
+        Grant { lease: Lease { ttl, ..grant.lease }, ..grant }
+    }
+
+    /// The life that the server leaves to it.
+    async fn shortened(&self, grant: &Grant) -> Result<Duration, Failure> {
+        let cannot = |why: &str| Err(Failure::new(Kind::Invalid, why));
+        if !grant.lease.renewable {
+            return cannot("it cannot be renewed");
+        }
+        if self.is_limited.load(Ordering::Relaxed) {
+            return cannot("it may be used a few times only");
+        }
+        let renew = token::Renew { subject: itself(grant)?, increment: Some(self.parent_ttl) };
+        match tokio::time::timeout(SHORTENING, self.client.send(&renew)).await {
+            Ok(renewal) => renewal.map(|renewal| renewal.lease_duration),
+            Err(_) => Err(Failure::new(Kind::Unreachable, "no answer in time")),
+        }
+    }
+
+    /// Told once: it will be the same at each login.
+    fn warn_of_long_life(&self, ttl: Option<Duration>, why: &str) {
+        if !self.has_told_long_life.swap(true, Ordering::Relaxed) {
+            let ttl =
+                ttl.map_or_else(|| "for ever".to_owned(), |ttl| format!("for up to {} s", ttl.as_secs()));
+            tracing::warn!(
+                "the login's token cannot be shortened ({why}): when this host dies, it lives on {ttl}; a short \
+                 token_ttl of the login's role costs nothing here"
+            );
         }
     }
 
@@ -119,6 +189,7 @@ impl Worker {
                 return Err(Failure::new(Kind::Invalid, "a static secret has no lease to renew"));
             }
         };
+        self.journal.touch();
         Ok(Outcome::Standing(standing(&renewal)))
     }
 

@@ -52,9 +52,10 @@ pub(crate) struct RunArguments {
     /// How long the command may take to stop before its process group is killed [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Life")]
     pub(crate) stop_timeout: Option<Duration>,
-    /// How long leases live when this host dies.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "60s", help_heading = "Life")]
-    pub(crate) parent_ttl: Duration,
+    /// How long the login's token and all leases live when this host dies, or when the server is away; at least 10s
+    /// [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse_life, help_heading = "Life")]
+    pub(crate) parent_ttl: Option<Duration>,
     /// Leaves VAULT_TOKEN and the login's other variables in the command's environment.
     #[arg(long, help_heading = "Life")]
     pub(crate) keep_login: bool,

@@ -28,8 +28,17 @@ pub(crate) fn parse(text: &str) -> Result<Duration, Trouble> {
 
 /// Parses a span of at least one second.
 pub(crate) fn parse_interval(text: &str) -> Result<Duration, Trouble> {
+    at_least(text, 1, "the shortest interval is 1s")
+}
+
+/// Parses the life of a token that is renewed: one that is too short ends while the server is away for a moment.
+pub(crate) fn parse_life(text: &str) -> Result<Duration, Trouble> {
+    at_least(text, 10, "the shortest life is 10s")
+}
+
+fn at_least(text: &str, seconds: u64, complaint: &'static str) -> Result<Duration, Trouble> {
     match parse(text)? {
-        span if span < Duration::from_secs(1) => Err(Trouble::at(0, "the shortest interval is 1s")),
+        span if span < Duration::from_secs(seconds) => Err(Trouble::at(0, complaint)),
         span => Ok(span),
     }
 }
@@ -77,8 +86,10 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_is_not_a_hot_loop() {
+    fn an_interval_is_not_a_hot_loop_and_a_life_not_too_short() {
         assert!(parse_interval("999ms").is_err());
         assert_eq!(parse_interval("1s"), Ok(Duration::from_secs(1)));
+        assert!(parse_life("9s999ms").is_err());
+        assert_eq!(parse_life("10s"), Ok(Duration::from_secs(10)));
     }
 }

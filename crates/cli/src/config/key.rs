@@ -128,6 +128,8 @@ keys! {
     STOP_SIGNAL = Key::new("run.stop_signal", Shape::Text);
     STOP_TIMEOUT = Key::new("run.stop_timeout", Shape::Text);
     REFRESH_INTERVAL = Key::new("run.refresh_interval", Shape::Text);
+    PARENT_TTL = Key::new("run.parent_ttl", Shape::Text);
+    START_SPREAD = Key::new("run.start_spread", Shape::Text);
 }
 
 /// The keys of a section, each with its name in it.

@@ -73,6 +73,10 @@ pub(crate) struct Profile {
     pub(crate) stop_timeout: Option<Duration>,
     /// How often static secrets are read again, at least 1 s.
     pub(crate) refresh_interval: Option<Duration>,
+    /// How long what was obtained lives when nobody renews it, at least 10 s.
+    pub(crate) parent_ttl: Option<Duration>,
+    /// A random part of this is waited before the first login, so that a fleet does not log in together.
+    pub(crate) start_spread: Option<Duration>,
 }
 
 impl Profile {
@@ -83,6 +87,8 @@ impl Profile {
             stop_signal: layers.one(&key::STOP_SIGNAL, parse_signal),
             stop_timeout: layers.one(&key::STOP_TIMEOUT, duration::parse),
             refresh_interval: layers.one(&key::REFRESH_INTERVAL, duration::parse_interval),
+            parent_ttl: layers.one(&key::PARENT_TTL, duration::parse_life),
+            start_spread: layers.one(&key::START_SPREAD, duration::parse),
             ..Self::default()
         }
     }
@@ -98,6 +104,8 @@ impl Profile {
             stop_signal: own.stop_signal.or_else(|| defaults.stop_signal.clone()),
             stop_timeout: own.stop_timeout.or(defaults.stop_timeout),
             refresh_interval: own.refresh_interval.or(defaults.refresh_interval),
+            parent_ttl: own.parent_ttl.or(defaults.parent_ttl),
+            start_spread: own.start_spread.or(defaults.start_spread),
         }
     }
 

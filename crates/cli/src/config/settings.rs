@@ -372,10 +372,12 @@ pub(super) mod tests {
 
     #[test]
     fn without_a_profile_the_defaults_hold() {
-        let settings = with_file("[run]\nrefresh_interval = '5m'", &[], &[]).unwrap();
+        let text = "[run]\nrefresh_interval = '5m'\nparent_ttl = '2m'\nstart_spread = '30s'";
+        let settings = with_file(text, &[], &[]).unwrap();
+        let (defaults, seconds) = (settings.profile(None).unwrap(), std::time::Duration::from_secs);
         assert_eq!(
-            settings.profile(None).unwrap().refresh_interval,
-            Some(std::time::Duration::from_secs(300))
+            (defaults.refresh_interval, defaults.parent_ttl, defaults.start_spread),
+            (Some(seconds(300)), Some(seconds(120)), Some(seconds(30)))
         );
     }
 
