@@ -31,7 +31,7 @@ use crate::ui::Ui;
 
 /// How long giving everything back may take.
 const CLOSING: Duration = Duration::from_secs(3);
-/// How long leases live when this host dies, where that is not a setting.
+/// How long the login's token and all leases live when this host dies, where nothing else is set.
 const PARENT_TTL: Duration = Duration::from_secs(60);
 
 /// The settings in force, or all faults in one failure.
@@ -58,12 +58,18 @@ async fn guarded<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T,
 }
 
 /// A session by these settings; nothing is sent yet.
-fn session(settings: &Settings, parent_ttl: Duration, policy: Policy) -> Result<Session, Failure> {
+fn session(
+    settings: &Settings,
+    parent_ttl: Duration,
+    start_spread: Duration,
+    policy: Policy,
+) -> Result<Session, Failure> {
     Session::start(SessionSettings {
         client: client(settings)?,
         identity: settings.identity()?,
         state_dir: settings.state_dir.clone(),
         parent_ttl,
+        start_spread,
         policy,
     })
 }
@@ -80,7 +86,8 @@ fn in_session(
     work: impl AsyncFnOnce(&Session) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     block_on(async {
-        let session = session(settings, PARENT_TTL, Policy::default())?;
+        let parent_ttl = settings.defaults.parent_ttl.unwrap_or(PARENT_TTL);
+        let session = session(settings, parent_ttl, Duration::ZERO, Policy::default())?;
         let result = guarded(work(&session)).await;
         tell_owed(ui, &session.close(CLOSING).await);
         result

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod exit;
+mod hardening;
 mod ui;
 mod config;
 mod command;
@@ -22,15 +23,22 @@ fn main() -> ExitCode {
         return launch(words);
     }
     hide_panics();
+    let core_limit = match hardening::close() {
+        Ok(limit) => limit,
+        Err(error) => {
+            ui::early(&format!("cannot keep others out of this process: {error}"));
+            return Exit(exit::OWN).into();
+        }
+    };
     let arguments = Arguments::parse();
     let environment = Environment::read();
     let ui = Ui::new(arguments.output, environment.is_set("NO_COLOR"));
-    dispatch(&arguments.command, &environment, ui).into()
+    dispatch(&arguments.command, &environment, core_limit, ui).into()
 }
 
-fn dispatch(command: &Command, environment: &Environment, ui: Ui) -> Exit {
+fn dispatch(command: &Command, environment: &Environment, core_limit: u64, ui: Ui) -> Exit {
     let result = match command {
-        Command::Run(arguments) => return command::run::run(arguments, environment, ui),
+        Command::Run(arguments) => return command::run::run(arguments, environment, core_limit, ui),
         Command::Get(arguments) => command::get::get(arguments, environment, ui),
         Command::Token(arguments) => command::token::token(arguments, environment, ui),
         Command::Verify(arguments) => command::verify::verify(arguments, environment, ui),

@@ -1,9 +1,8 @@
 //! The one file that prints.
 //!
 //! What was asked for goes to standard output, everything else to standard error. Colour is used on a terminal only,
-//! and not with NO_COLOR. A secret is written by [`secret`] alone.
-
-#![expect(clippy::print_stderr, reason = "this is the one file that prints")]
+//! and not with NO_COLOR. A secret is written by [`secret`] alone. What cannot be told, since nobody reads it or the disk
+//! is full, is left untold: it must not end a run.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -33,8 +32,11 @@ impl Ui {
     }
 
     fn subscribe(self, level: LevelFilter) {
-        let layer =
-            tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+        let layer = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(io::stderr)
+            .with_target(false)
+            .log_internal_errors(false);
         // Set up once; a second time would be a test's.
         let _ = match self.format {
             LogFormat::Text => {
@@ -51,9 +53,9 @@ impl Ui {
     pub(crate) fn failure(self, failure: &Failure) {
         match self.format {
             LogFormat::Text => {
-                eprintln!("{}", self.line("error", "31", failure.message()));
+                tell(&self.line("error", "31", failure.message()));
                 if let Some(hint) = failure.advice() {
-                    eprintln!("{}", self.line("hint", "36", hint));
+                    tell(&self.line("hint", "36", hint));
                 }
             }
             LogFormat::Json => {
@@ -66,7 +68,7 @@ impl Ui {
     /// Tells something that is wrong, but does not stop the work.
     pub(crate) fn warn(self, message: &str) {
         match self.format {
-            LogFormat::Text => eprintln!("{}", self.line("warning", "33", message)),
+            LogFormat::Text => tell(&self.line("warning", "33", message)),
             LogFormat::Json => tracing::warn!("{message}"),
         }
     }
@@ -77,6 +79,11 @@ impl Ui {
             false => format!("leasehold: {word}: {text}"),
         }
     }
+}
+
+/// Writes a line to standard error, as one piece.
+fn tell(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Log lines that look like the other messages.
@@ -127,7 +134,7 @@ pub(crate) fn secret(secret: &Secret, newline: bool) -> Result<(), Failure> {
 
 /// Tells a fault of the command line or of the launcher, before anything is set up.
 pub(crate) fn early(message: &str) {
-    eprintln!("leasehold: error: {message}");
+    tell(&format!("leasehold: error: {message}"));
 }
 
 /// A table whose columns are as wide as they have to be.

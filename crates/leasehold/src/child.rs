@@ -2,26 +2,36 @@
 //!
 //! The child gets a process group of its own, and the terminal whenever we have it. Only in a pipeline or a script on a
 //! terminal it stays in ours. It is started by way of a
-//! [launcher](launch), so that the kernel signals it when we die.
+//! [launcher](launch), so that the kernel signals it when we die. On Linux nothing that it starts outlives it for long:
+//! this process becomes the parent of all orphans below it, asks them to stop, and kills those that do not.
 
+mod descendants;
 mod launch;
 mod terminal;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::task::Poll;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill, killpg, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tokio::signal::unix::{self, SignalKind};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use leasehold_core::{Failure, Kind};
 
+use descendants::Descendants;
 pub use launch::{LAUNCH, launch};
 pub use nix::sys::signal::Signal as ChildSignal;
 use terminal::{AfterStop, Terminal};
+
+/// How long the kernel may take to end what is killed.
+const DYING: Duration = Duration::from_millis(100);
+/// How often those that have come meanwhile are killed too.
+const ROUNDS: usize = 20;
 
 /// What to start.
 pub struct Plan {
@@ -33,6 +43,8 @@ pub struct Plan {
     pub environment: Vec<(OsString, OsString)>,
     /// The signal that asks it to stop, and that it gets when we die.
     pub stop_signal: Signal,
+    /// The largest core file that it may leave, in bytes (the soft limit; the hard one is ours).
+    pub core_limit: u64,
 }
 
 /// How a process ended.
@@ -55,6 +67,8 @@ impl Exit {
 }
 
 /// A running process.
+///
+/// Whoever has one starts no other processes by other means: all children of this process are waited for here.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
@@ -62,6 +76,7 @@ pub struct Child {
     /// Tells that a child changed its state.
     news: unix::Signal,
     terminal: Terminal,
+    descendants: Descendants,
 }
 
 impl Child {
@@ -72,10 +87,11 @@ impl Child {
         };
         let news = unix::signal(SignalKind::child()).map_err(|error| failed(&error))?;
         let terminal = Terminal::of_this_process();
+        let descendants = Descendants::adopt().map_err(|error| failed(&error))?;
         // From the background, giving the terminal away is allowed to whoever blocks this signal.
         SigSet::from(Signal::SIGTTOU).thread_block().map_err(|error| failed(&error))?;
         let pid = launch::spawn(plan, &terminal).map_err(|error| failed(&error))?;
-        let child = Self { pid, stop_signal: plan.stop_signal, news, terminal };
+        let child = Self { pid, stop_signal: plan.stop_signal, news, terminal, descendants };
         child.open_gate().map_err(|error| failed(&error))?;
         Ok(child)
     }
@@ -99,15 +115,59 @@ impl Child {
     /// Cancelling it loses nothing.
     pub async fn wait(&mut self) -> Exit {
         loop {
-            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
-                Ok(WaitStatus::Exited(_, code)) => return self.ended(Exit::Code(code)),
-                Ok(WaitStatus::Signaled(_, signal, _)) => return self.ended(Exit::Signal(signal)),
-                Ok(WaitStatus::Stopped(_, signal)) => self.stopped(signal),
+            match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
                 Ok(WaitStatus::StillAlive) => drop(self.news.recv().await),
                 // Somebody else has waited for it; what nobody can tell is no success.
                 Err(Errno::ECHILD) => return self.ended(Exit::Code(255)),
+                // An orphan that fell to us.
+                Ok(status) if status.pid() != Some(self.pid) => {}
+                Ok(WaitStatus::Exited(_, code)) => return self.ended(Exit::Code(code)),
+                Ok(WaitStatus::Signaled(_, signal, _)) => return self.ended(Exit::Signal(signal)),
+                Ok(WaitStatus::Stopped(_, signal)) => self.stopped(signal),
                 Ok(_) | Err(_) => {}
             }
+        }
+    }
+
+    /// Ends what the child has left running, once it has ended itself: asks it to stop, and kills what is still there
+    /// at this instant.
+    ///
+    /// Cancelling it loses nothing: it can be asked for again.
+    pub async fn end_rest(&mut self, limit: Instant) {
+        let left = self.descendants.count();
+        if left == 0 {
+            return;
+        }
+        tracing::info!("the command left {left} processes running: they are asked to stop");
+        self.descendants.signal(Signal::SIGTERM);
+        self.descendants.signal(Signal::SIGCONT);
+        if timeout_at(limit, self.until_none_is_left()).await.is_err() {
+            self.kill_rest().await;
+        }
+    }
+
+    async fn kill_rest(&mut self) {
+        tracing::info!("those that are left did not stop in time, and are killed");
+        for _ in 0..ROUNDS {
+            self.descendants.signal(Signal::SIGKILL);
+            if timeout(DYING, self.until_none_is_left()).await.is_ok() {
+                return;
+            }
+        }
+        let left = self.descendants.count();
+        tracing::warn!("{left} processes that the command left running cannot be ended");
+    }
+
+    /// Each one's end is news, sooner or later: what is below another falls to us when that one ends.
+    async fn until_none_is_left(&mut self) {
+        loop {
+            while waitpid(None, Some(WaitPidFlag::WNOHANG))
+                .is_ok_and(|status| status != WaitStatus::StillAlive)
+            {}
+            if self.descendants.count() == 0 {
+                return;
+            }
+            self.news.recv().await;
         }
     }
 
@@ -156,13 +216,14 @@ impl Child {
         self.signal(Signal::SIGCONT);
     }
 
-    /// Kills the child, with its process group if it has one of its own.
-    pub fn kill_group(&self) {
-        match self.terminal.is_shared() {
-            true => self.signal(Signal::SIGKILL),
-            // It may have ended at this moment.
-            false => drop(killpg(self.pid, Signal::SIGKILL)),
+    /// Kills the child with all that is below it, and its process group if it has one of its own.
+    pub fn kill(&self) {
+        // Any of them may have ended at this moment.
+        let _ = kill(self.pid, Signal::SIGKILL);
+        if !self.terminal.is_shared() {
+            let _ = killpg(self.pid, Signal::SIGKILL);
         }
+        self.descendants.signal(Signal::SIGKILL);
     }
 }
 

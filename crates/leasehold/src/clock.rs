@@ -1,5 +1,7 @@
 //! The one clock.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use leasehold_core::Moment;
@@ -8,13 +10,44 @@ use leasehold_core::Moment;
 ///
 /// On Linux it is the boot clock. Elsewhere the monotonic clock stands in, which may stop during sleep: there the
 /// server's refusal, and not the clock, tells that a lease has ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Clock(());
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    /// How many nanoseconds it is ahead of the machine's; none if nobody steers it.
+    lead: Option<Arc<AtomicU64>>,
+}
+
+/// Lets time pass on a [`Clock`] as it passes while the machine sleeps: all at once.
+#[derive(Debug)]
+pub struct Steering(Arc<AtomicU64>);
 
 impl Clock {
+    /// A clock that can be steered, for tests of what happens after a long sleep.
+    ///
+    /// ```
+    /// use leasehold::clock::Clock;
+    /// use std::time::Duration;
+    ///
+    /// let (clock, steering) = Clock::steered();
+    /// let before = clock.now();
+    /// steering.sleep(Duration::from_secs(8 * 3600));
+    /// assert!(clock.now() - before >= Duration::from_secs(8 * 3600));
+    /// ```
+    pub fn steered() -> (Self, Steering) {
+        let lead = Arc::new(AtomicU64::new(0));
+        (Self { lead: Some(Arc::clone(&lead)) }, Steering(lead))
+    }
+
     /// The present moment.
-    pub fn now(self) -> Moment {
-        Moment::default() + since_boot()
+    pub fn now(&self) -> Moment {
+        let lead = self.lead.as_ref().map_or(0, |lead| lead.load(Ordering::Relaxed));
+        Moment::default() + since_boot() + Duration::from_nanos(lead)
+    }
+}
+
+impl Steering {
+    /// So much time passes at once on the clock and all its clones; at most 584 years in all.
+    pub fn sleep(&self, span: Duration) {
+        self.0.fetch_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 

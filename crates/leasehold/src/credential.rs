@@ -7,6 +7,8 @@ use arc_swap::{ArcSwapOption, Cache};
 use leasehold_core::{Grant, SlotId};
 use tokio::sync::watch;
 
+use crate::swap::{Bell, Place, Swap};
+
 /// A credential that is kept good behind the reader's back. Cheap to clone; all clones see the same.
 ///
 /// No reader ever waits for a writer. Each task has a clone of its own and asks it with
@@ -38,8 +40,25 @@ pub struct Credential {
 
 type Value = Arc<ArcSwapOption<Grant>>;
 
+impl Place for Value {
+    type Value = Arc<Grant>;
+
+    fn put(&self, value: Option<Arc<Grant>>) {
+        self.store(value);
+    }
+}
+
+impl Bell for watch::Sender<u32> {
+    fn ring(&self, generation: Option<u32>) {
+        self.send_modify(|last| *last = generation.unwrap_or(*last));
+    }
+}
+
 impl Credential {
     /// The present value; none before the first and after the last.
+    ///
+    /// No clock is read here. After the machine has slept, what ended meanwhile is given for one more second; whoever
+    /// must not be given it asks the engine again, which looks at the clock first.
     ///
     /// The handle keeps what it gave until it is asked again or dropped, so the memory of a secret that was
     /// replaced or withdrawn is wiped no earlier than that.
@@ -81,41 +100,38 @@ impl fmt::Debug for Credential {
 #[derive(Debug)]
 pub struct Publisher {
     slot: SlotId,
-    value: Value,
-    generation: watch::Sender<u32>,
+    swap: Swap<Value, watch::Sender<u32>>,
 }
 
 impl Publisher {
     /// A credential without a value yet.
     pub fn new(slot: SlotId) -> Self {
-        Self { slot, value: Arc::default(), generation: watch::Sender::new(0) }
+        Self { slot, swap: Swap { place: Arc::default(), bell: watch::Sender::new(0) } }
     }
 
     /// From now on this is the value.
     pub fn publish(&self, generation: u32, grant: Arc<Grant>) {
-        self.value.store(Some(grant));
-        self.generation.send_replace(generation);
+        self.swap.publish(generation, grant);
     }
 
     /// There is no value any more.
     pub fn withdraw(&self) {
-        self.value.store(None);
-        self.generation.send_modify(|_| {});
+        self.swap.withdraw();
     }
 
     /// A reader's half.
     pub fn credential(&self) -> Credential {
         Credential {
             slot: self.slot,
-            value: Arc::clone(&self.value),
+            value: Arc::clone(&self.swap.place),
             last: None,
-            generation: self.generation.subscribe(),
+            generation: self.swap.bell.subscribe(),
         }
     }
 
     /// Whether there is a value.
     pub fn is_live(&self) -> bool {
-        self.value.load().is_some()
+        self.swap.place.load().is_some()
     }
 }
 

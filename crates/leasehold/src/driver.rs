@@ -1,30 +1,56 @@
 //! The one loop: it tells the ledger what happened, and does what the ledger says.
 
-use std::collections::HashMap;
+mod log;
+mod waiters;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::errand::{Done, Errand};
+use leasehold_core::errand::{Done, Errand, Task};
 use leasehold_core::event::Event;
 use leasehold_core::ledger::{Ask, Input, Ledger, Output, SlotStatus};
-use leasehold_core::{Failure, Kind, Moment, Policy, Scope, SlotId};
+use leasehold_core::{Failure, Grant, Holding, Kind, Moment, Policy, Scope, SlotId};
+use leasehold_vault::call::Bearer;
+use leasehold_vault::operation::Operation;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
+use crate::client::VaultClient;
 use crate::clock::Clock;
 use crate::credential::{Credential, Publisher};
+use crate::identity::Stamp;
 use crate::journal::What;
 use crate::random;
 use crate::worker::Worker;
 
-/// The loop sleeps at most so long, so that a machine that slept is noticed soon.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+use log::log;
+use waiters::{Answer, Waiters};
+
+/// The loop looks at the clock at least this often. Its timers stand still while the machine sleeps, so this is how long
+/// after waking it notices.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+/// More than this between two looks, and the machine or the process has slept.
+const LEAP: Duration = Duration::from_secs(5);
+/// How long the server may take to say that it is there.
+const PROBE: Duration = Duration::from_millis(900);
 /// How many events a listener may lag behind.
 const EVENTS: usize = 256;
 
 /// The reasons to wake.
+enum Wake {
+    Message(Message),
+    Done(Result<Done, JoinError>),
+    Probed(Result<Result<(), Failure>, JoinError>),
+    Tick,
+    /// The engine was dropped.
+    Orphaned,
+}
+
+/// What the loop is told from outside.
 enum Message {
-    Ask(Ask, oneshot::Sender<Result<Credential, Failure>>),
+    Ask(Ask, Answer),
+    Refused(SlotId, Option<Arc<Grant>>, Answer),
     Tell(Input),
     Status(oneshot::Sender<Vec<SlotStatus>>),
     Stop(Duration, oneshot::Sender<Vec<Owed>>),
@@ -51,15 +77,26 @@ pub struct Engine {
 impl Engine {
     /// Starts the loop on the present runtime.
     pub fn start(worker: Arc<Worker>) -> Self {
+        Self::start_by(Clock::default(), worker)
+    }
+
+    /// Starts the loop by a clock that may be [steered](Clock::steered).
+    pub fn start_by(clock: Clock, worker: Arc<Worker>) -> Self {
         let (messages, inbox) = mpsc::unbounded_channel();
         let (events, _) = broadcast::channel(EVENTS);
         let driver = Driver {
+            looked: clock.now(),
+            clock,
             ledger: Ledger::default(),
             worker,
             inbox,
             errands: JoinSet::new(),
             publishers: HashMap::new(),
-            waiters: HashMap::new(),
+            waiters: Waiters::default(),
+            probe: JoinSet::new(),
+            halted: BTreeSet::new(),
+            tried: Stamp::default(),
+            seen: Stamp::default(),
             events: events.clone(),
             stop: None,
         };
@@ -84,6 +121,56 @@ impl Engine {
         let ask = Ask { slot, scope, asker, policy, jitter: random::jitter() };
         self.post(Message::Ask(ask, answer));
         answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// What is good in place of a grant with which somebody was refused: its successor, or the same grant if it lives.
+    /// However many were refused with it, the engine looks it up once and replaces it once. Without a grant: what is
+    /// good once there is something again.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not known whether the grant lives, or why there is no successor; `Unreachable` within two seconds if
+    /// the server does not answer.
+    pub async fn successor(&self, slot: SlotId, refused: Option<Arc<Grant>>) -> Result<Arc<Grant>, Failure> {
+        let (answer, answered) = oneshot::channel();
+        self.post(Message::Refused(slot, refused, answer));
+        let credential = answered.await.unwrap_or_else(|_| Err(stopped()))?;
+        credential
+            .hold()
+            .ok_or_else(|| Failure::new(Kind::Unreachable, "what was obtained has ended already"))
+    }
+
+    /// Carries an operation out with the present value of a token. If that turns out to be dead, which is to say that
+    /// nothing was carried out, it is done once more with the successor.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, and those of [`successor`](Self::successor).
+    pub async fn send<O: Operation>(
+        &self,
+        client: &VaultClient,
+        token: &Credential,
+        operation: &O,
+    ) -> Result<O::Answer, Failure> {
+        let with =
+            |grant: &Grant| grant.token().map_or_else(|| client.clone(), |it| client.with_token(it.clone()));
+        let grant = match token.hold() {
+            Some(grant) => grant,
+            None => self.successor(token.slot(), None).await?,
+        };
+        let refused = match with(&grant).send(operation).await {
+            Err(failure) if failure.kind() == Kind::Expired => failure,
+            result => return result,
+        };
+        // A token of the operation's own, such as one to be looked up, may be dead in its own right.
+        if !matches!(operation.call().bearer, Bearer::Client) {
+            return Err(refused);
+        }
+        let next = self.successor(token.slot(), Some(Arc::clone(&grant))).await?;
+        if Arc::ptr_eq(&next, &grant) {
+            return Err(refused);
+        }
+        with(&next).send(operation).await
     }
 
     /// Tells the engine that somebody was refused with this generation of a credential.
@@ -140,12 +227,22 @@ fn stopped() -> Failure {
 }
 
 struct Driver {
+    clock: Clock,
+    /// When the clock was last looked at.
+    looked: Moment,
     ledger: Ledger,
     worker: Arc<Worker>,
     inbox: mpsc::UnboundedReceiver<Message>,
     errands: JoinSet<Done>,
     publishers: HashMap<SlotId, Publisher>,
-    waiters: HashMap<SlotId, Vec<oneshot::Sender<Result<Credential, Failure>>>>,
+    waiters: Waiters,
+    /// Asks the server, for those who wait, whether it is there at all.
+    probe: JoinSet<Result<(), Failure>>,
+    /// The logins that are not tried again until what we log in with changes.
+    halted: BTreeSet<SlotId>,
+    /// What we log in with, as it was at the last try and at the last look.
+    tried: Stamp,
+    seen: Stamp,
     events: broadcast::Sender<Event>,
     stop: Option<(Moment, oneshot::Sender<Vec<Owed>>)>,
 }
@@ -157,51 +254,139 @@ impl Driver {
             if self.is_over() {
                 break;
             }
-            let nap = self.nap();
-            tokio::select! {
-                message = self.inbox.recv() => match message {
-                    Some(message) => self.receive(message),
-                    None => break,
-                },
-                Some(done) = self.errands.join_next() => match done {
-                    Ok(done) => self.tell(Input::Done(done)),
-                    // The ledger gives an errand up by itself when nothing comes of it.
-                    Err(error) => tracing::error!(%error, "an errand failed inside"),
-                },
-                () = tokio::time::sleep(nap) => self.tell(Input::Tick),
+            match self.wake().await {
+                Wake::Message(message) => self.receive(message),
+                Wake::Done(done) => self.conclude(done),
+                Wake::Probed(Ok(Err(failure))) => self.waiters.give_up(self.clock.now(), &failure),
+                Wake::Probed(_) => self.waiters.wait_on(self.clock.now()),
+                Wake::Tick => self.look(),
+                Wake::Orphaned => break,
             }
         }
         self.finish();
     }
 
+    /// Sleeps until there is a reason to wake.
+    async fn wake(&mut self) -> Wake {
+        let nap = self.nap();
+        tokio::select! {
+            message = self.inbox.recv() => message.map_or(Wake::Orphaned, Wake::Message),
+            Some(done) = self.errands.join_next() => Wake::Done(done),
+            Some(probed) = self.probe.join_next() => Wake::Probed(probed),
+            () = tokio::time::sleep(nap) => Wake::Tick,
+        }
+    }
+
     fn tell(&mut self, input: Input) {
-        self.ledger.handle(Clock::default().now(), input);
+        self.ledger.handle(self.clock.now(), input);
+    }
+
+    /// Looks at the clock and does what is due. After a sleep each token is looked up before it is used again: what
+    /// did not end by the clock may have been revoked meanwhile.
+    fn look(&mut self) {
+        let now = self.clock.now();
+        let has_slept = now - self.looked > LEAP;
+        self.looked = now;
+        self.ledger.handle(now, Input::Tick);
+        if has_slept {
+            let is_token = |grant: Arc<Grant>| matches!(grant.lease.holding, Holding::Token { .. });
+            let held = self.publishers.values().map(Publisher::credential);
+            for token in held.filter(|credential| credential.hold().is_some_and(is_token)) {
+                self.ledger.handle(now, Input::Reject(token.slot(), token.generation()));
+            }
+        }
+        self.look_at_login();
+        self.probe(now);
+        self.carry_on();
+    }
+
+    /// Tries a login again that was refused too often, once what we log in with has changed and settled.
+    fn look_at_login(&mut self) {
+        if self.halted.is_empty() {
+            return;
+        }
+        let stamp = self.worker.identity.stamp();
+        if stamp != self.tried && stamp == self.seen {
+            tracing::info!("what we log in with has changed: the login is tried again");
+            std::mem::take(&mut self.halted).into_iter().for_each(|slot| self.tell(Input::Hurry(slot)));
+        }
+        self.seen = stamp;
+    }
+
+    /// When the server is to be asked next. With other addresses to go to, an errand that hangs goes there.
+    fn probe_at(&self) -> Option<Moment> {
+        let has_others = self.worker.client.addresses().nth(1).is_some();
+        self.waiters.probe_at().filter(|_| self.probe.is_empty() && !has_others)
+    }
+
+    /// Asks whether the server is there at all once somebody has waited for a second: an errand may take longer than
+    /// that, and a server that hangs is not to be waited for.
+    fn probe(&mut self, now: Moment) {
+        if self.probe_at().is_none_or(|at| at > now) {
+            return;
+        }
+        let client = self.worker.client.clone();
+        self.probe.spawn(async move {
+            let silence = || Failure::new(Kind::Unreachable, format!("no answer from {}", client.address()));
+            let asked = tokio::time::timeout(PROBE, client.health_check()).await;
+            asked.map_err(|_| silence())?.map(|_| ())
+        });
+    }
+
+    fn conclude(&mut self, done: Result<Done, JoinError>) {
+        match done {
+            Ok(done) => self.tell(Input::Done(done)),
+            // The ledger gives an errand up by itself when nothing comes of it.
+            Err(error) => tracing::error!(%error, "an errand failed inside"),
+        }
+        self.look();
     }
 
     fn receive(&mut self, message: Message) {
+        // Nobody is given what ended while we slept.
+        self.look();
         match message {
             Message::Ask(ask, answer) => self.receive_ask(ask, answer),
+            Message::Refused(slot, refused, answer) => self.receive_refused(slot, refused.as_ref(), answer),
             Message::Tell(input) => self.tell(input),
             Message::Status(answer) => {
                 // Whoever asked may have gone meanwhile.
                 let _ = answer.send(self.ledger.status().collect());
             }
             Message::Stop(limit, answer) => {
-                self.stop = Some((Clock::default().now() + limit, answer));
+                self.stop = Some((self.clock.now() + limit, answer));
                 self.tell(Input::Stop);
             }
         }
     }
 
-    fn receive_ask(&mut self, ask: Ask, answer: oneshot::Sender<Result<Credential, Failure>>) {
+    fn receive_ask(&mut self, ask: Ask, answer: Answer) {
         let publisher = self.publishers.entry(ask.slot).or_insert_with(|| Publisher::new(ask.slot));
         if publisher.is_live() {
             // Whoever asked may have gone meanwhile.
             let _ = answer.send(Ok(publisher.credential()));
             return;
         }
-        self.waiters.entry(ask.slot).or_default().push(answer);
+        self.waiters.add(ask.slot, self.clock.now(), answer);
         self.tell(Input::Ask(ask));
+    }
+
+    /// Somebody was refused with a grant. Where that was replaced meanwhile, the successor is the answer.
+    fn receive_refused(&mut self, slot: SlotId, refused: Option<&Arc<Grant>>, answer: Answer) {
+        let Some(credential) = self.publishers.get(&slot).map(Publisher::credential) else {
+            // Whoever asked may have gone meanwhile.
+            let _ = answer.send(Err(Failure::new(Kind::Invalid, "nobody has asked for it")));
+            return;
+        };
+        let is_refused = |held: &Arc<Grant>| refused.is_some_and(|refused| Arc::ptr_eq(held, refused));
+        if credential.hold().is_some_and(|held| !is_refused(&held)) {
+            // Whoever asked may have gone meanwhile.
+            let _ = answer.send(Ok(credential));
+            return;
+        }
+        let generation = credential.generation();
+        self.waiters.add(slot, self.clock.now(), answer);
+        self.tell(Input::Reject(slot, generation));
     }
 
     /// Does all that the ledger says.
@@ -213,7 +398,7 @@ impl Driver {
                     if let Some(publisher) = self.publishers.get(&slot) {
                         publisher.publish(generation, grant);
                         let credential = publisher.credential();
-                        self.answer(slot, &Ok(credential));
+                        self.waiters.answer(slot, &Ok(credential));
                     }
                 }
                 Output::Withdraw { slot, .. } => {
@@ -227,9 +412,11 @@ impl Driver {
     }
 
     fn dispatch(&mut self, errand: Errand) {
-        let worker = Arc::clone(&self.worker);
+        if matches!(errand.task, Task::Obtain(Scope::Login)) {
+            self.tried = self.worker.identity.stamp();
+        }
+        let (worker, clock) = (Arc::clone(&self.worker), self.clock.clone());
         self.errands.spawn(async move {
-            let clock = Clock::default();
             let started = clock.now();
             let result = worker.carry_out(&errand).await;
             let round_trip = clock.now() - started;
@@ -240,10 +427,11 @@ impl Driver {
     fn note(&mut self, event: Event) {
         log(&event);
         match &event {
-            Event::Failed { slot, failure, .. }
-                if self.publishers.get(slot).is_none_or(|publisher| !publisher.is_live()) =>
-            {
-                self.answer(*slot, &Err(failure.clone()));
+            Event::Failed { slot, failure, attempt } => self.tell_failure(*slot, failure, *attempt),
+            Event::Checked { slot, .. } | Event::Refreshed { slot, changed: false } => self.acquit(*slot),
+            Event::Halted { slot } => {
+                self.seen = self.tried.clone();
+                self.halted.insert(*slot);
             }
             Event::Settled { holding, .. } => self.strike(What::of(holding)),
             _ => {}
@@ -252,10 +440,17 @@ impl Driver {
         let _ = self.events.send(event);
     }
 
-    fn answer(&mut self, slot: SlotId, result: &Result<Credential, Failure>) {
-        for waiter in self.waiters.remove(&slot).into_iter().flatten() {
-            // Whoever asked may have gone meanwhile.
-            let _ = waiter.send(result.clone());
+    fn tell_failure(&mut self, slot: SlotId, failure: &Failure, attempt: u16) {
+        let Some(credential) = self.publishers.get(&slot).map(Publisher::credential) else { return };
+        if let Some(verdict) = waiters::verdict(credential, failure, attempt) {
+            self.waiters.answer(slot, &verdict);
+        }
+    }
+
+    /// What somebody was refused with is good: the refusal had another reason.
+    fn acquit(&mut self, slot: SlotId) {
+        if let Some(credential) = self.publishers.get(&slot).map(Publisher::credential) {
+            self.waiters.answer(slot, &Ok(credential));
         }
     }
 
@@ -266,14 +461,13 @@ impl Driver {
     }
 
     fn nap(&self) -> Duration {
-        let now = Clock::default().now();
         let stop = self.stop.as_ref().map(|(at, _)| *at);
-        let next = [self.ledger.deadline(), stop].into_iter().flatten().min();
-        next.map_or(LONGEST_SLEEP, |at| (at - now).min(LONGEST_SLEEP))
+        let next = [self.ledger.deadline(), stop, self.probe_at()].into_iter().flatten().min();
+        next.map_or(LONGEST_NAP, |at| (at - self.clock.now()).min(LONGEST_NAP))
     }
 
     fn is_over(&self) -> bool {
-        self.stop.as_ref().is_some_and(|(at, _)| self.ledger.is_settled() || Clock::default().now() >= *at)
+        self.stop.as_ref().is_some_and(|(at, _)| self.ledger.is_settled() || self.clock.now() >= *at)
     }
 
     /// Says what is left.
@@ -285,42 +479,5 @@ impl Driver {
             // Whoever stopped us may have gone meanwhile.
             let _ = answer.send(owed.collect());
         }
-    }
-}
-
-/// Events as log lines: names, counts and times.
-fn log(event: &Event) {
-    match event {
-        Event::Failed { slot, failure, attempt } => {
-            tracing::warn!(slot = slot.0, kind = failure.kind().token(), attempt, "{failure}");
-        }
-        // Whoever stops the engine is told of what is still owed then; much of it goes along with its token before.
-        Event::Owed { slot, failure, .. } => {
-            tracing::info!(
-                slot = slot.0,
-                kind = failure.kind().token(),
-                "could not be given back: {failure}"
-            );
-        }
-        Event::Clamped { slot, life } => {
-            tracing::warn!(
-                slot = slot.0,
-                life = life.as_secs(),
-                "the renewal threshold is longer than half of the lease, which is used instead"
-            );
-        }
-        Event::Ended { slot, end } => tracing::info!(slot = slot.0, ?end, "ended"),
-        Event::Obtained { slot, ttl } => {
-            tracing::info!(slot = slot.0, ttl = ttl.map(|ttl| ttl.as_secs()), "obtained");
-        }
-        Event::Replaced { slot, generation } => tracing::info!(slot = slot.0, generation, "replaced"),
-        Event::Renewed { slot, ttl, extends } => {
-            tracing::debug!(slot = slot.0, ttl = ttl.map(|ttl| ttl.as_secs()), extends, "renewed");
-        }
-        Event::Refreshed { slot, changed } => tracing::debug!(slot = slot.0, changed, "read again"),
-        Event::Checked { slot, ttl } => {
-            tracing::debug!(slot = slot.0, ttl = ttl.map(|ttl| ttl.as_secs()), "looked up");
-        }
-        Event::Settled { slot, .. } => tracing::debug!(slot = slot.0, "given back"),
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use leasehold_core::name::{Namespace, Path};
-use leasehold_core::{Failure, Kind, Secret};
+use leasehold_core::{Failure, Kind, Retry, Secret};
 use leasehold_vault::login::{AppRole, Cert, Jwt, Kubernetes, Ldap, Userpass};
 use leasehold_vault::operation::Operation;
 use leasehold_vault::reply::Auth;
@@ -19,6 +19,13 @@ pub const SERVICE_ACCOUNT_FILE: &str = "/var/run/secrets/kubernetes.io/serviceac
 
 /// The largest file that is taken for a token, password or key.
 const FILE_LIMIT: u64 = 1 << 20;
+
+/// What the files of a login look like from outside. Another look means that there may be something else in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp(Vec<Look>);
+
+/// The file itself, its length, and when it was written; none if there is no such file.
+type Look = Option<(u64, u64, i64, i64)>;
 
 /// Where a secret of the login comes from. A file is read again at each login.
 #[derive(Clone, Debug)]
@@ -36,6 +43,13 @@ impl Source {
             Self::Value(secret) => Ok(secret.clone()),
             Self::File(path) => read_line(path),
         }
+    }
+
+    fn look(&self) -> Option<Look> {
+        use std::os::unix::fs::MetadataExt;
+        let Self::File(path) = self else { return None };
+        let metadata = std::fs::metadata(path).ok();
+        Some(metadata.map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec())))
     }
 
     /// The whole text, without its last line end.
@@ -57,6 +71,17 @@ pub enum Identity {
     Brought(Source),
     /// By logging in.
     Login(Box<Method>),
+}
+
+impl Identity {
+    /// What the files look like that a token is come by with.
+    pub fn stamp(&self) -> Stamp {
+        let sources = match self {
+            Self::Brought(source) => vec![source],
+            Self::Login(method) => method.credentials.sources(),
+        };
+        Stamp(sources.into_iter().filter_map(Source::look).collect())
+    }
 }
 
 /// A login method with what it needs.
@@ -120,20 +145,45 @@ pub enum Credentials {
     },
 }
 
+impl Credentials {
+    fn sources(&self) -> Vec<&Source> {
+        match self {
+            Self::AppRole { role_id, secret_id, .. } => [role_id].into_iter().chain(secret_id).collect(),
+            Self::Jwt { jwt, .. } | Self::Kubernetes { jwt, .. } => vec![jwt],
+            Self::Cert { .. } => Vec::new(),
+            Self::Userpass { password, .. } | Self::Ldap { password, .. } => vec![password],
+        }
+    }
+}
+
 impl Method {
     /// A login with these credentials.
     pub fn new(credentials: Credentials, mount: Option<Path>, namespace: Option<Namespace>) -> Self {
         Self { mount, namespace, credentials, unwrapped: Mutex::default() }
     }
 
-    /// Logs in once.
+    /// Whether it can be done again when its token is lost: what was wrapped may work only once.
+    pub fn is_repeatable(&self) -> bool {
+        !matches!(self.credentials, Credentials::AppRole { wrapped_at: Some(_), .. })
+    }
+
+    /// Logs in once. It is never repeated by itself: a lost answer may have left a token.
     pub async fn log_in(&self, client: &VaultClient) -> Result<Auth, Failure> {
         // Without a token, what has expired is a credential of the login: a wrapping token.
         let login = self.login(client).await.map_err(|failure| match failure.kind() {
             Kind::Expired => failure.with_kind(Kind::NeedsLogin),
             _ => failure,
         })?;
-        client.send(&login.within(self.namespace.clone())).await
+        let answer = client.send(&login.within(self.namespace.clone())).await;
+        answer.inspect_err(|failure| {
+            if failure.retry() == Retry::Ambiguous {
+                tracing::warn!(
+                    kind = failure.kind().token(),
+                    "the answer to a login was lost: a token that nobody knows may live until the token_ttl of the \
+                     login's role is over"
+                );
+            }
+        })
     }
 
     async fn login(&self, client: &VaultClient) -> Result<Login, Failure> {
@@ -179,7 +229,8 @@ impl Method {
             return Err(Failure::new(Kind::NeedsLogin, message)
                 .hint("it may have been replaced on its way: ask for a new one, and look into it"));
         }
-        match client.send(&Unwrap { token: token.clone() }).await? {
+        let unwrapped = client.send(&Unwrap { token: token.clone() }).await.map_err(burnt);
+        match unwrapped? {
             Unwrapped::Fields(fields) => match fields.field("secret_id") {
                 Some(secret_id) => {
                     let pair = (token, secret_id.clone());
@@ -192,6 +243,18 @@ impl Method {
                 Err(Failure::new(Kind::NeedsLogin, "what was wrapped is a token, no secret id"))
             }
         }
+    }
+}
+
+/// An unwrapping whose answer was lost: what was wrapped is lost with it, since that works only once.
+fn burnt(failure: Failure) -> Failure {
+    match failure.retry() {
+        Retry::Ambiguous => failure
+            .context("the wrapped secret id is used up, and the answer with it was lost")
+            .with_kind(Kind::NeedsLogin)
+            .with_retry(Retry::Never)
+            .hint("ask for a new wrapped secret id, and for this one to be destroyed"),
+        Retry::Never | Retry::After(_) => failure,
     }
 }
 

@@ -28,6 +28,7 @@
 //!     identity: Identity::Login(Box::new(Method::new(login, None, None))),
 //!     state_dir: "/var/lib/app/leasehold".into(),
 //!     parent_ttl: Duration::from_secs(60),
+//!     start_spread: Duration::ZERO,
 //!     policy: Policy::default(),
 //! })?;
 //!
@@ -63,6 +64,7 @@ pub mod transport;
 pub mod client;
 pub mod identity;
 pub mod journal;
+mod swap;
 pub mod credential;
 pub mod worker;
 pub mod driver;

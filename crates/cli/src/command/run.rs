@@ -16,9 +16,9 @@ use leasehold::credential::Credential;
 use leasehold::session::Session;
 
 use self::bindings::Bindings;
-use self::supervise::Supervisor;
+use self::supervise::{Ended, Supervisor};
 use crate::arguments::run::RunArguments;
-use crate::command::{CLOSING, block_on, guarded, session, settings, tell_owed};
+use crate::command::{CLOSING, PARENT_TTL, block_on, guarded, session, settings, tell_owed};
 use crate::config::environment::Environment;
 use crate::config::settings::OnChange;
 use crate::config::settings::Settings;
@@ -30,16 +30,23 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const OVERLAP: Duration = Duration::from_secs(20);
 
 /// Runs the command. Whatever fails before it has started is our own failure.
-pub(crate) fn run(arguments: &RunArguments, environment: &Environment, ui: Ui) -> Exit {
-    attempt(arguments, environment, ui).unwrap_or_else(|(exit, failure)| {
+///
+/// The command may leave core files up to this limit, in bytes, as our caller allows it.
+pub(crate) fn run(arguments: &RunArguments, environment: &Environment, core_limit: u64, ui: Ui) -> Exit {
+    attempt(arguments, environment, core_limit, ui).unwrap_or_else(|(exit, failure)| {
         ui.failure(&failure);
         exit
     })
 }
 
-fn attempt(arguments: &RunArguments, environment: &Environment, ui: Ui) -> Result<Exit, (Exit, Failure)> {
+fn attempt(
+    arguments: &RunArguments,
+    environment: &Environment,
+    core_limit: u64,
+    ui: Ui,
+) -> Result<Exit, (Exit, Failure)> {
     let own = |failure| (Exit(exit::OWN), failure);
-    let order = Order::new(arguments, environment).map_err(own)?;
+    let order = Order::new(arguments, environment, core_limit).map_err(own)?;
     // Before anything is obtained for it.
     let program = program::find(&order.command[0], environment)?;
     block_on(order.carry_out(program, ui)).map_err(own)
@@ -56,7 +63,9 @@ struct Order<'a> {
     stop_timeout: Duration,
     refresh_interval: Option<Duration>,
     parent_ttl: Duration,
+    start_spread: Duration,
     keep_login: bool,
+    core_limit: u64,
 }
 
 /// What the command gets when a secret changes.
@@ -68,7 +77,7 @@ enum Action {
 }
 
 impl<'a> Order<'a> {
-    fn new(arguments: &RunArguments, environment: &'a Environment) -> Result<Self, Failure> {
+    fn new(arguments: &RunArguments, environment: &'a Environment, core_limit: u64) -> Result<Self, Failure> {
         let settings = settings(&arguments.connection, environment)?;
         let profile = settings.profile(arguments.profile.as_deref())?;
         let on_change = arguments.on_change.as_ref().or(profile.on_change.as_ref());
@@ -81,8 +90,10 @@ impl<'a> Order<'a> {
             stop_signal: signal(stop_signal.unwrap_or("TERM"))?,
             stop_timeout: arguments.stop_timeout.or(profile.stop_timeout).unwrap_or(STOP_TIMEOUT),
             refresh_interval: arguments.refresh_interval.or(profile.refresh_interval),
-            parent_ttl: arguments.parent_ttl,
+            parent_ttl: arguments.parent_ttl.or(profile.parent_ttl).unwrap_or(PARENT_TTL),
+            start_spread: profile.start_spread.unwrap_or_default(),
             keep_login: arguments.keep_login,
+            core_limit,
             settings,
         })
     }
@@ -91,20 +102,29 @@ impl<'a> Order<'a> {
         // From here on a signal ends the work in good order.
         let mut signals = Signals::listen()?;
         if self.bindings.vault_references().next().is_none() {
-            return self.supervise(program, HashMap::new(), signals, ui).await;
+            let mut ended = self.supervise(program, HashMap::new(), &mut signals, ui).await?;
+            ended.end_rest(&mut signals).await;
+            return Ok(Exit(ended.exit.code()));
         }
-        let session = session(&self.settings, self.parent_ttl, self.policy())?;
+        let session = session(&self.settings, self.parent_ttl, self.start_spread, self.policy())?;
         let result = guarded(async {
             tokio::select! {
                 credentials = self.fetch(&session) => {
-                    self.supervise(program, credentials?, signals, ui).await
+                    self.supervise(program, credentials?, &mut signals, ui).await.map(Life::Ended)
                 }
-                signal = ended_early(&mut signals) => Ok(signal),
+                signal = signals.next_end() => Ok(Life::None(signal)),
             }
         });
-        let result = result.await;
-        tell_owed(ui, &session.close(CLOSING).await);
-        result
+        let mut result = result.await;
+        let rest = async {
+            if let Ok(Life::Ended(ended)) = &mut result {
+                ended.end_rest(&mut signals).await;
+            }
+        };
+        // What the child left running has no say in how long its secrets live.
+        let (owed, ()) = tokio::join!(session.close(CLOSING), rest);
+        tell_owed(ui, &owed);
+        result.map(|life| life.exit())
     }
 
     fn policy(&self) -> Policy {
@@ -128,17 +148,27 @@ impl<'a> Order<'a> {
         &self,
         program: PathBuf,
         credentials: HashMap<VaultReference, Credential>,
-        signals: Signals,
+        signals: &mut Signals,
         ui: Ui,
-    ) -> Result<Exit, Failure> {
-        let supervisor = Supervisor::new(self, program, credentials, ui)?;
-        supervisor.run(signals).await.map(|exit: ChildExit| Exit(exit.code()))
+    ) -> Result<Ended, Failure> {
+        Supervisor::new(self, program, credentials, ui)?.run(signals).await
     }
 }
 
-/// A signal that came before the command was started.
-async fn ended_early(signals: &mut Signals) -> Exit {
-    Exit(ChildExit::Signal(signals.next_end().await).code())
+/// What became of the command.
+enum Life {
+    /// It was not started: this signal came first.
+    None(ChildSignal),
+    Ended(Ended),
+}
+
+impl Life {
+    fn exit(&self) -> Exit {
+        Exit(match self {
+            Self::None(signal) => ChildExit::Signal(*signal).code(),
+            Self::Ended(ended) => ended.exit.code(),
+        })
+    }
 }
 
 fn action(on_change: Option<&OnChange>) -> Result<Action, Failure> {

@@ -7,7 +7,9 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::str::FromStr;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::unistd::{Pid, getppid};
 
@@ -23,8 +25,10 @@ const GATED: &str = "gated";
 pub(super) fn spawn(plan: &Plan, terminal: &Terminal) -> io::Result<Pid> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("leasehold").arg(LAUNCH).arg(if terminal.is_handed_over() { GATED } else { "open" });
-    command.arg((plan.stop_signal as i32).to_string()).arg(std::process::id().to_string()).arg(&plan.program);
+    command.arg((plan.stop_signal as i32).to_string()).arg(std::process::id().to_string());
     command
+        .arg(plan.core_limit.to_string())
+        .arg(&plan.program)
         .args(&plan.arguments)
         .env_clear()
         .envs(plan.environment.iter().map(|(name, value)| (name, value)));
@@ -49,8 +53,9 @@ fn become_child(arguments: impl IntoIterator<Item = OsString>) -> io::Result<std
     let mut arguments = arguments.into_iter();
     let missing = || io::Error::from(io::ErrorKind::InvalidInput);
     let gate = arguments.next().ok_or_else(missing)?;
-    let signal = number(arguments.next())?;
+    let signal = number::<i32>(arguments.next())?;
     let parent = number(arguments.next())?;
+    allow_core(number(arguments.next())?)?;
     let program = arguments.next().ok_or_else(missing)?;
     die_with_parent(Signal::try_from(signal)?, Pid::from_raw(parent))?;
     if gate == OsStr::new(GATED) {
@@ -65,9 +70,15 @@ fn become_child(arguments: impl IntoIterator<Item = OsString>) -> io::Result<std
     Err(command.args(arguments).exec())
 }
 
-fn number(argument: Option<OsString>) -> io::Result<i32> {
+fn number<N: FromStr>(argument: Option<OsString>) -> io::Result<N> {
     let text = argument.and_then(|argument| argument.into_string().ok());
     text.and_then(|text| text.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Sets the limit of core files as it was before this program lowered its own.
+fn allow_core(limit: u64) -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+    Ok(setrlimit(Resource::RLIMIT_CORE, limit.min(hard), hard)?)
 }
 
 /// Asks for a signal when the parent dies. If it has died already, nobody wants this process.

@@ -38,6 +38,31 @@ enum Stopping {
     ToRestart,
 }
 
+/// A child that has ended; what it started may still run.
+pub(super) struct Ended {
+    pub(super) exit: Exit,
+    child: Child,
+    /// Until when what is left may take to stop.
+    limit: Instant,
+}
+
+impl Ended {
+    /// Ends what is left. A signal that asks us to end leaves it no more time.
+    pub(super) async fn end_rest(&mut self, signals: &mut Signals) {
+        if self.is_followed_by_a_signal(signals).await {
+            self.child.end_rest(Instant::now()).await;
+        }
+    }
+
+    /// Ends what is left, unless there is a signal first that asks us to end.
+    async fn is_followed_by_a_signal(&mut self, signals: &mut Signals) -> bool {
+        tokio::select! {
+            () = self.child.end_rest(self.limit) => false,
+            _ = signals.next_end() => true,
+        }
+    }
+}
+
 impl<'a> Supervisor<'a> {
     pub(super) fn new(
         order: &'a Order<'a>,
@@ -52,7 +77,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Runs the child, and its successors, to the end of the last.
-    pub(super) async fn run(mut self, mut signals: Signals) -> Result<Exit, Failure> {
+    pub(super) async fn run(mut self, signals: &mut Signals) -> Result<Ended, Failure> {
         let mut changes = Changes::of(self.credentials.values());
         let mut child = self.start()?;
         let mut stopping: Option<(Stopping, Instant)> = None;
@@ -69,11 +94,18 @@ impl<'a> Supervisor<'a> {
                     stopping = self.after(signal, stopping);
                 }
                 exit = child.wait() => match stopping {
-                    Some((Stopping::ToRestart, _)) if !self.was_interrupted(exit) => {
+                    Some((Stopping::ToRestart, limit)) if !self.was_interrupted(exit) => {
+                        let mut ended = Ended { exit, child, limit };
+                        if ended.is_followed_by_a_signal(signals).await {
+                            return Ok(ended);
+                        }
                         stopping = None;
                         child = self.start()?;
                     }
-                    _ => return Ok(exit),
+                    _ => {
+                        let limit = stopping.map_or_else(|| self.limit(), |(_, at)| at);
+                        return Ok(Ended { exit, child, limit });
+                    }
                 },
                 () = changes.next() => if self.is_told(&child) && stopping.is_none() {
                     child.ask_to_stop();
@@ -81,7 +113,7 @@ impl<'a> Supervisor<'a> {
                 },
                 () = until(kill_at) => {
                     self.ui.warn("the command did not stop in time, and is killed");
-                    child.kill_group();
+                    child.kill();
                     stopping = stopping.map(|(why, at)| (why, at + self.order.stop_timeout));
                 }
             }
@@ -122,6 +154,7 @@ impl<'a> Supervisor<'a> {
             arguments: self.order.command.clone(),
             environment: self.environment(&values),
             stop_signal: self.order.stop_signal,
+            core_limit: self.order.core_limit,
         })
     }
 
