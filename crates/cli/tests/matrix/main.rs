@@ -4,6 +4,7 @@
 //! it measured.
 
 #![allow(
+    unreachable_pub,
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,3 +14,17 @@
 
 #[path = "../stage/mod.rs"]
 mod stage;
+mod children;
+mod leaks;
+mod memory;
+mod cluster;
+mod limits;
+mod clocks;
+mod asking;
+mod network;
+mod answers;
+mod strangers;
+mod lives;
+mod outage;
+mod disk;
+mod orphans;

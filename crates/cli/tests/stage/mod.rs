@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use leasehold_testkit::{AppRole, Server, wait_for};
+use leasehold_testkit::{Administrator, AppRole, Server, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -52,10 +52,12 @@ impl Stage {
 
     /// A server of its own with these options of the login's role.
     pub fn with_login(options: Value) -> Self {
-        let server = Server::start();
-        server.put_secret("secret/db", json!({"password": "one"}));
-        server.policy("app", POLICY);
-        let login = server.approle("app", &["app"], options);
+        Self::at(Server::start(), options)
+    }
+
+    /// The same at a server that has been started.
+    pub fn at(server: Server, options: Value) -> Self {
+        let login = lay_out(&server, options);
         Self { server, login }
     }
 
@@ -86,12 +88,15 @@ impl Stage {
 
     /// A home from which the server is seen at another address.
     pub fn home_at(&self, address: &str) -> Home {
-        let AppRole { role_id, secret_id } = &self.login;
-        let (role_id, secret_id) = (role_id.clone(), secret_id.clone());
-        let memory = Path::new("/dev/shm");
-        let memory = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
-        Home { address: address.to_owned(), role_id, secret_id, folder: TempDir::new().unwrap(), memory }
+        Home::new(&self.login, address)
     }
+}
+
+/// Lays out `secret/db`, and a login with these options of its role.
+pub fn lay_out(server: &Administrator, options: Value) -> AppRole {
+    server.put_secret("secret/db", json!({"password": "one"}));
+    server.policy("app", POLICY);
+    server.approle("app", &["app"], options)
 }
 
 /// A user's home, which is the working directory as well.
@@ -105,6 +110,15 @@ pub struct Home {
 }
 
 impl Home {
+    /// One with this login.
+    pub fn new(login: &AppRole, address: &str) -> Self {
+        let AppRole { role_id, secret_id } = login;
+        let (role_id, secret_id) = (role_id.clone(), secret_id.clone());
+        let memory = Path::new("/dev/shm");
+        let memory = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
+        Self { address: address.to_owned(), role_id, secret_id, folder: TempDir::new().unwrap(), memory }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

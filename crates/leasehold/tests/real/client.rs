@@ -283,3 +283,22 @@ async fn health_is_an_answer_in_every_state() {
     let message = "a gateway got no answer from the server (reading sys/health)";
     assert_failure(&failure, Kind::Unreachable, message, "");
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_sealed_server_is_asked_without_a_token_until_it_is_open() {
+    let server = Server::start();
+    server.put_secret("secret/db", json!({ "a": "b" }));
+    let proxy = Proxy::start(server.address());
+    let client = client(&[&proxy.address()], server.root_token());
+    assert!(client.read_kv_secret("secret/db").await.is_ok());
+    server.seal();
+    for _ in 0..3 {
+        assert_eq!(client.read_kv_secret("secret/db").await.unwrap_err().kind(), Kind::Sealed);
+    }
+    let heads = proxy.heads("").split_off(2);
+    let (with, without): (Vec<_>, Vec<_>) = heads.iter().partition(|head| head.contains("x-vault-token"));
+    assert_eq!((with.len(), without.len()), (1, 2), "the first was to find out");
+    assert!(without.iter().all(|head| head.starts_with("GET /v1/sys/health ")));
+    server.unseal();
+    assert!(client.read_kv_secret("secret/db").await.is_ok());
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use leasehold::client::VaultClient;
 use leasehold::core::event::{End, Event};
-use leasehold::core::{Kind, Policy, Scope};
+use leasehold::core::{Holding, Kind, Policy, Scope};
 use leasehold::credential::Credential;
 use leasehold::journal::{Leftover, What, leftovers};
 use leasehold::session::{Session, SessionSettings};
@@ -220,12 +220,69 @@ async fn a_server_that_is_away_does_not_hold_up_the_end() {
         &format!("{APP} path \"auth/token/revoke-accessor\" {{ capabilities = [\"update\"] }}"),
     );
     let (identity, policy) = (identity(&role), Policy::default());
-    let next = SessionSettings { client, identity, state_dir, parent_ttl: TTL, policy };
+    let next = SessionSettings {
+        client,
+        identity,
+        state_dir,
+        parent_ttl: TTL,
+        start_spread: Duration::ZERO,
+        policy,
+    };
     let session = Session::start(next).unwrap();
     session.log_in().await.unwrap();
     assert!(session.close(PATIENCE).await.is_empty());
     assert!(!server.is_alive(&held));
     assert_eq!(files(&journal(&server)), 0);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_login_is_made_as_short_as_its_parent_where_that_is_possible() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.address());
+    let (ttl, long) = (TTL.as_secs(), 600);
+    for (options, granted, asked) in [
+        (json!({ "token_ttl": "10m" }), ttl, 1),
+        (json!({ "token_ttl": "10m", "token_explicit_max_ttl": "20m" }), ttl, 1),
+        (json!({ "token_ttl": "10m", "token_max_ttl": "20m" }), ttl, 1),
+        (json!({ "token_ttl": "3s" }), 3, 0),
+        (json!({ "token_period": "10m" }), long, 1),
+        (json!({ "token_ttl": "10m", "token_no_default_policy": true }), long, 1),
+        (json!({ "token_ttl": "10m", "token_num_uses": 9 }), long, 0),
+        (json!({ "token_ttl": "10m", "token_type": "batch" }), long, 0),
+    ] {
+        let role = approle(&server, options.clone());
+        let before = proxy.requests("renew-self").len();
+        let run = Run::start(&proxy.address(), identity(&role), &journal(&server));
+        let lease = run.log_in().await.hold().unwrap().lease.clone();
+        assert_eq!(proxy.requests("renew-self").len() - before, asked, "{options}");
+        assert_eq!(lease.ttl.unwrap().as_secs(), granted, "{options}");
+        if let Holding::Token { accessor: Some(accessor) } = &lease.holding {
+            let body = json!({ "accessor": accessor });
+            let (_, reply) = server.api("POST", "auth/token/lookup-accessor", Some(body));
+            let told = reply["data"]["ttl"].as_u64().unwrap();
+            assert!(told <= granted && told + 2 >= granted, "{options}: {told}");
+        }
+        run.stop().await;
+        server.api("DELETE", "auth/approle/role/app", None);
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_login_of_which_nobody_knows_whether_it_was_made_short_counts_as_short() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.address());
+    let role = approle(&server, json!({ "token_ttl": "10m" }));
+    for fault in [Fault::Cut(0), Fault::Answer(503, "{}".into()), Fault::Hang] {
+        proxy.set(Fault::Pass);
+        proxy.set_for("renew-self", fault.clone(), 9);
+        let mut run = Run::start(&proxy.address(), identity(&role), &journal(&server));
+        let (login, time) = timed(run.log_in()).await;
+        assert_eq!(login.hold().unwrap().lease.ttl, Some(TTL), "{fault:?}");
+        assert!(time < Duration::from_secs(3), "{fault:?}: {time:?}");
+        proxy.set(Fault::Pass);
+        run.wait_for(1, |event| matches!(event, Event::Renewed { slot: LOGIN, ttl: Some(TTL), .. })).await;
+        assert_eq!((login.generation(), run.stop().await.len()), (1, 0), "{fault:?}");
+    }
 }
 
 const DOOMED: &str = "LEASEHOLD_TEST_DOOMED";

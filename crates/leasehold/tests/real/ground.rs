@@ -1,7 +1,6 @@
 //! What the tests share: clients of a test server, and what is expected of a failure.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use leasehold::client::VaultClient;
@@ -9,6 +8,7 @@ use leasehold::core::name::{self, Address, Namespace, VaultReference};
 use leasehold::core::{Failure, Fields, Kind, Secret};
 use leasehold::transport::TransportSettings;
 use leasehold_testkit::{Server, random_hex};
+pub(crate) use leasehold_testkit::{authority, certificate, openssl};
 
 pub(crate) fn settings(addresses: &[&str]) -> TransportSettings {
     TransportSettings::new(addresses.iter().map(|text| Address::parse(text).unwrap()).collect())
@@ -60,34 +60,6 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) -> Duration {
         assert!(begin.elapsed() < Duration::from_secs(20), "waited in vain");
     }
     begin.elapsed()
-}
-
-/// Runs openssl in this folder and gives what it printed.
-pub(crate) fn openssl(folder: &Path, arguments: &str) -> Vec<u8> {
-    let output = Command::new("openssl")
-        .args(arguments.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .expect("`openssl` is needed: run `apt-get install openssl`");
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl {arguments}: {complaint}");
-    output.stdout
-}
-
-const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-
-/// A new authority: `ca.pem` and `ca.key` of the folder.
-pub(crate) fn authority(folder: &Path) -> PathBuf {
-    openssl(folder, &format!("req -x509 {KEY} -subj /CN=test -days 1 -keyout ca.key -out ca.pem"));
-    folder.join("ca.pem")
-}
-
-/// `NAME.pem` and `NAME.key`, signed by `ca.pem` of the folder.
-pub(crate) fn certificate(folder: &Path, name: &str, extensions: &str, days: i8) {
-    std::fs::write(folder.join("extensions"), extensions).unwrap();
-    openssl(folder, &format!("req {KEY} -subj /CN={name} -keyout {name}.key -out {name}.csr"));
-    let sign = format!("-CA ca.pem -CAkey ca.key -days {days} -extfile extensions");
-    openssl(folder, &format!("x509 -req -in {name}.csr {sign} -out {name}.pem"));
 }
 
 /// A folder that a test fills and removes.

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold::core::event::Event;
+use leasehold::core::event::{End, Event};
 use leasehold::core::name::VaultReference;
-use leasehold::core::{Kind, Scope, SlotId};
+use leasehold::core::{Holding, Kind, Scope, SlotId};
 use leasehold::credential::Credential;
-use leasehold_testkit::{Fault, Postgres, Proxy, Server};
+use leasehold::identity::{Credentials, Identity, Method, Source};
+use leasehold_testkit::{Fault, Postgres, Proxy, Server, record};
 use serde_json::{Value, json};
 
 use crate::ground::{namespace, reference, timed, until};
 use crate::run::{
-    CHILD, DYNAMIC, LOGIN, PATIENCE, Run, STATIC, accessor, approle, field, files, identity, journal, token,
+    CHILD, DYNAMIC, LOGIN, PATIENCE, Run, STATIC, TTL, accessor, approle, field, files, identity, journal,
+    token,
 };
 
 /// The generation and the token of each value until this one.
@@ -154,4 +156,95 @@ async fn a_login_whose_answer_is_lost_is_made_again_by_the_engine_alone() {
     assert!(time >= Duration::from_millis(900) && time < Duration::from_secs(3), "{time:?}");
     assert_eq!(proxy.requests("login").len(), 2);
     assert!(run.stop().await.is_empty());
+}
+
+/// What the server says is left of a lease.
+fn lease_left(server: &Server, id: &str) -> u64 {
+    let (status, reply) = server.api("POST", "sys/leases/lookup", Some(json!({ "lease_id": id })));
+    assert_eq!(status, 200, "{reply}");
+    reply["data"]["ttl"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn row_24_a_lease_is_never_shown_longer_than_it_is_nor_served_once_revoked() {
+    let (server, postgres) = (Server::start(), Postgres::start());
+    server.database(&postgres, "app", "1m", "1h");
+    let role = approle(&server, json!({ "token_ttl": "10m" }));
+    let mut run = Run::start(server.address(), identity(&role), &journal(&server));
+    run.log_in().await;
+    run.ask(CHILD, Scope::Child, Some(LOGIN)).await.unwrap();
+    let lease = run.secret(DYNAMIC, "database/creds/app", CHILD).await.unwrap();
+    let grant = lease.hold().unwrap();
+    let Holding::Lease { id } = &grant.lease.holding else { panic!("a lease") };
+    let status = run.engine.status().await;
+    let shown = status.iter().find(|status| status.slot == DYNAMIC).unwrap().expiry.unwrap();
+    let shown = shown - leasehold::clock::Clock::default().now();
+    // The server says a minute, and the token below which it hangs lives for four seconds.
+    assert!(shown <= TTL && shown.as_secs() <= lease_left(&server, id), "{shown:?}");
+
+    let body = json!({ "lease_id": **id, "sync": true });
+    assert_eq!(server.api("POST", "sys/leases/revoke", Some(body)).0, 204);
+    let (next, time) = timed(run.engine.successor(DYNAMIC, Some(Arc::clone(&grant)))).await;
+    let next = next.unwrap();
+    assert!(!Arc::ptr_eq(&next, &grant) && time < Duration::from_secs(2), "{time:?}");
+    let user = next.fields.field("username").unwrap().expose().to_owned();
+    assert!(postgres.roles().contains(&user));
+
+    run.engine.release(DYNAMIC);
+    run.wait_for(1, |event| matches!(event, Event::Ended { slot: DYNAMIC, end: End::Released })).await;
+    assert!(lease.hold().is_none(), "withdrawn before it is revoked");
+    assert!(run.stop().await.is_empty());
+    until(|| !postgres.roles().contains(&user));
+    record(
+        "24b",
+        &format!(
+            "a lease that somebody reports as dead is replaced in {} ms; its time is shown as that of the token above it \
+             ({} s of 60 s); after our own revoke it is not served",
+            time.as_millis(),
+            TTL.as_secs()
+        ),
+    );
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn row_35_a_wrong_password_locks_nobody_out() {
+    let server = Server::start();
+    server.policy("app", crate::run::APP);
+    server.auth_method("userpass", "userpass");
+    let user = json!({ "password": "right", "token_policies": "app" });
+    assert_eq!(server.api("POST", "auth/userpass/users/web", Some(user)).0, 204);
+    let proxy = Proxy::start(server.address());
+    let file = server.folder().join("password");
+    let write = |password: &str| std::fs::write(&file, password).unwrap();
+    write("wrong");
+    let credentials = Credentials::Userpass { username: "web".into(), password: Source::File(file.clone()) };
+    let identity = Identity::Login(Box::new(Method::new(credentials, None, None)));
+    let mut run = Run::start(&proxy.address(), identity, &journal(&server));
+    let failure = run.ask(LOGIN, Scope::Login, None).await.unwrap_err();
+    assert_eq!(failure.kind(), Kind::NeedsLogin, "{failure}");
+    run.wait_for(1, |event| matches!(event, Event::Halted { slot: LOGIN })).await;
+    assert_eq!(proxy.requests("login/web").len(), 3);
+    write("wrong again");
+    run.wait_for(2, |event| matches!(event, Event::Halted { slot: LOGIN })).await;
+    assert_eq!(proxy.requests("login/web").len(), 4);
+
+    // The next has to wait for a quarter of an hour, though it would go well: who else logs in is not locked out.
+    write("right");
+    let due = loop {
+        let status = run.engine.status().await;
+        match status[0].due {
+            Some(due) => break due - leasehold::clock::Clock::default().now(),
+            None => tokio::task::yield_now().await,
+        }
+    };
+    assert!(due > Duration::from_secs(850), "{due:?}");
+    let (status, _) =
+        server.api_as("", "POST", "auth/userpass/login/web", Some(json!({ "password": "right" })), None);
+    assert_eq!((status, proxy.requests("login/web").len()), (200, 4));
+    assert!(run.stop().await.is_empty());
+    record(
+        "35b",
+        "a wrong password: 3 refused logins, 1 more when its file changes, then none for 15 min whatever changes; the \
+         server locks nobody out",
+    );
 }

@@ -334,7 +334,7 @@ async fn the_certificate_of_the_connection() {
     let failure = log_in(&client(&strict, None), none).await.unwrap_err();
     assert_failure(
         &failure,
-        Kind::Invalid,
+        Kind::Unreachable,
         &format!("{strict} refused our side of TLS"),
         "does it ask for a client certificate (VAULT_CLIENT_CERT, VAULT_CLIENT_KEY)?",
     );

@@ -18,3 +18,4 @@ mod transport;
 mod redirect;
 mod engine;
 mod lives;
+mod clocks;

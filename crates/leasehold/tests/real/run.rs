@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold::client::VaultClient;
+use leasehold::clock::Clock;
 use leasehold::core::event::Event;
 use leasehold::core::policy::{Every, Renew};
 use leasehold::core::{Failure, Grant, Holding, Policy, Scope, Secret, SlotId};
@@ -71,9 +72,20 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn start(address: &str, identity: Identity, folder: &Path) -> Self {
+        Self::start_by(Clock::default(), TTL, address, identity, folder)
+    }
+
+    /// The same by another clock, and with another life of what it obtains.
+    pub(crate) fn start_by(
+        clock: Clock,
+        parent_ttl: Duration,
+        address: &str,
+        identity: Identity,
+        folder: &Path,
+    ) -> Self {
         let client = VaultClient::new(&settings(&[address]), None).unwrap();
         let journal = Arc::new(Journal::create(folder, address, None).unwrap());
-        let engine = Engine::start(Arc::new(Worker::new(client, identity, journal, TTL)));
+        let engine = Engine::start_by(clock, Arc::new(Worker::new(client, identity, journal, parent_ttl)));
         let events = engine.events();
         Self { engine, events, told: Vec::new() }
     }
