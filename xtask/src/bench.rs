@@ -11,23 +11,23 @@ mod race;
 
 mod figures;
 
-mod surroundings;
-
 mod report;
 
 mod plot;
 
 mod page;
 
-use crate::step::{Outcome, say};
-use crate::{tidy, tools};
+use crate::markdown::write;
+use crate::step::{Outcome, cargo, line};
+use crate::surroundings::Surroundings;
+use crate::{surroundings, tidy, tools};
 use contender::{DYNAMIC, Programs};
 use figures::Figures;
-use leasehold_testkit::workspace;
 use probe::Sample;
 use report::Report;
 use stage::Stage;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 const ROUNDS: usize = 15;
@@ -52,7 +52,7 @@ fn measure(rounds: usize) -> Outcome<Report> {
     let (leasehold, server) = (tools::leasehold()?, tools::server()?);
     tools::packages()?;
     let programs = Programs { leasehold: &leasehold, server: &server };
-    let surroundings = surroundings::surroundings(programs)?;
+    let surroundings = surroundings(programs)?;
     let figures = Figures::measure()?;
     let stage = Stage::new()?;
     contender::prove(&stage, programs)?;
@@ -62,13 +62,27 @@ fn measure(rounds: usize) -> Outcome<Report> {
         floor: floor()?,
         with_static: race::race(&stage, &contender::of_static(&stage, programs)?, rounds)?,
         with_dynamic: race::race(&stage, &contender::of_dynamic(&stage, programs, DYNAMIC)?, rounds)?,
-        sizes: [
-            ("leasehold", surroundings::megabytes(&leasehold)?),
-            ("bao", surroundings::megabytes(&server)?),
-        ],
+        sizes: [("leasehold", megabytes(&leasehold)?), ("bao", megabytes(&server)?)],
         crates: tidy::crate_count()?,
         figures,
     })
+}
+
+/// The machine, and the programs that run on it.
+fn surroundings(programs: Programs<'_>) -> Outcome<Surroundings> {
+    let mut surroundings = surroundings::machine()?;
+    surroundings.extend([
+        ("leasehold", line(Command::new(programs.leasehold).arg("--version"))?),
+        ("server, agent, `kv get`", line(Command::new(programs.server).arg("version"))?),
+        ("cargo", line(&mut cargo(["--version"]))?),
+    ]);
+    Ok(surroundings)
+}
+
+/// The size of a file in MB.
+fn megabytes(path: &Path) -> Outcome<f64> {
+    let length = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?.len();
+    Ok(length as f64 / 1e6)
 }
 
 /// What the probe sees of a program that does nothing: the quickest of ten.
@@ -78,11 +92,6 @@ fn floor() -> Outcome<Sample> {
         .into_iter()
         .min_by(|a, b| a.wall.total_cmp(&b.wall))
         .ok_or_else(|| "nothing was measured".to_owned())
-}
-
-fn write(path: &str, text: &str) -> Outcome {
-    say(&format!("writing {path}"));
-    fs::write(workspace().join(path), text).map_err(|error| format!("{path}: {error}"))
 }
 
 fn rounds(words: &[&str]) -> Outcome<usize> {

@@ -9,6 +9,10 @@
 
 mod step;
 
+mod markdown;
+
+mod surroundings;
+
 mod tools;
 
 mod tidy;
@@ -21,6 +25,12 @@ mod demo;
 
 mod bench;
 
+mod fuzz;
+
+mod mutants;
+
+mod reliability;
+
 use std::env;
 use std::process::ExitCode;
 use step::Outcome;
@@ -29,8 +39,12 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
   demo                     the main job against a real OpenBao server, step by step
-  test [--full] [FILTER]   every test, against real servers; --full again with every feature on;
-                           FILTER runs those whose name holds it
+  test [--full] [FILTER]   every test, against real servers; --full the long ones too, and again with every
+                           feature on; FILTER runs those whose name holds it
+  fuzz [--seconds N] [TARGET]
+                           what comes from outside, fuzzed, 20 s each
+  mutants [FILE..]         plants faults in the code that decides: the tests have to catch them
+  reliability              every fault and campaign with the release binary: writes docs/reliability.md
   bench [--rounds N]       leasehold beside the server's own tools: writes docs/benchmarks.md and its picture
   check                    what CI wants of each commit: fmt, clippy, doc, deny, tidy, unit tests
   tidy                     the rules of the house that no other tool knows
@@ -62,6 +76,9 @@ fn run(words: &[&str]) -> Outcome {
         ["demo"] => demo::demo(),
         ["bench", rest @ ..] => bench::bench(rest),
         ["test", rest @ ..] => suite::test(rest),
+        ["fuzz", rest @ ..] => fuzz::fuzz(rest),
+        ["mutants", files @ ..] => mutants::mutants(files),
+        ["reliability", rest @ ..] => reliability::reliability(rest),
         ["check"] => check::check(),
         ["tidy"] => tidy::tidy(),
         ["deny"] => check::deny(),

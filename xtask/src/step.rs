@@ -35,6 +35,11 @@ pub(crate) fn output(command: &mut Command) -> Outcome<String> {
     Err(format!("`{}` failed: {}\n{}", spelled(command), output.status, complaint.trim()))
 }
 
+/// Runs a program in silence: what it printed, without white space around it.
+pub(crate) fn line(command: &mut Command) -> Outcome<String> {
+    output(command).map(|text| text.trim().to_owned())
+}
+
 fn unstarted(command: &Command, error: &std::io::Error) -> String {
     format!("`{}` did not start: {error}", spelled(command))
 }

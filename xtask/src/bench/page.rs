@@ -2,6 +2,7 @@
 
 use super::race::{Spread, Tally};
 use super::report::{Bar, Report};
+use crate::markdown::{Columns, table};
 use crate::step::Outcome;
 
 /// The whole page.
@@ -15,6 +16,7 @@ pub(super) fn page(report: &Report, bars: &[Bar]) -> Outcome<String> {
         floor_wall = report.floor.wall,
         floor_peak = report.floor.peak,
         sizes = table(
+            Columns::Figures,
             &["program", "size"],
             report.sizes.map(|(name, size)| vec![format!("`{name}`"), format!("{size:.1} MB")])
         ),
@@ -22,6 +24,7 @@ pub(super) fn page(report: &Report, bars: &[Bar]) -> Outcome<String> {
         ledger = ledger_table(report)?,
         reads = read_table(report)?,
         surroundings = table(
+            Columns::Figures,
             &["", ""],
             report.surroundings.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()])
         ),
@@ -32,7 +35,7 @@ pub(super) fn page(report: &Report, bars: &[Bar]) -> Outcome<String> {
 pub(super) fn bar_table(bars: &[Bar]) -> String {
     let verdict = |bar: &Bar| if bar.is_met() { "yes" } else { "**no**" }.to_owned();
     let row = |bar: &Bar| vec![bar.what.to_owned(), bar.allowed(), bar.measured(), verdict(bar)];
-    table(&["bar", "at most", "measured", "met"], bars.iter().map(row))
+    table(Columns::Figures, &["bar", "at most", "measured", "met"], bars.iter().map(row))
 }
 
 fn race_table(tallies: &[Tally]) -> String {
@@ -50,7 +53,7 @@ fn race_table(tallies: &[Tally]) -> String {
             tally.left.leases.to_string(),
         ]
     };
-    table(&head, tallies.iter().map(row))
+    table(Columns::Figures, &head, tallies.iter().map(row))
 }
 
 fn ledger_table(report: &Report) -> Outcome<String> {
@@ -62,7 +65,7 @@ fn ledger_table(report: &Report) -> Outcome<String> {
         row("one due slot: its errand out, its result in", "due_slot", "ns")?,
         row("a tick when nothing is due", "tick_nothing_due", "ns")?,
     ];
-    Ok(table(&["", ""], rows))
+    Ok(table(Columns::Figures, &["", ""], rows))
 }
 
 fn read_table(report: &Report) -> Outcome<String> {
@@ -74,7 +77,7 @@ fn read_table(report: &Report) -> Outcome<String> {
     ];
     let rows: Outcome<Vec<Vec<String>>> =
         reads.iter().map(|(name, figure)| read_row(report, name, figure)).collect();
-    Ok(table(&["read", "without pause", "rotations", "every 10 µs", "rotations"], rows?))
+    Ok(table(Columns::Figures, &["read", "without pause", "rotations", "every 10 µs", "rotations"], rows?))
 }
 
 fn read_row(report: &Report, name: &str, figure: &str) -> Outcome<Vec<String>> {
@@ -88,23 +91,4 @@ fn read_row(report: &Report, name: &str, figure: &str) -> Outcome<Vec<String>> {
 
 fn spread(spread: Spread) -> String {
     format!("{:.1} ({:.1} to {:.1})", spread.median, spread.least, spread.most)
-}
-
-/// A table; the first column to the left, the others to the right.
-fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
-    let rule = format!("|---|{}\n", "---:|".repeat(head.len().saturating_sub(1)));
-    line(&head) + &rule + &rows.into_iter().map(|row| line(&row)).collect::<String>()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_has_a_rule_below_its_head() {
-        let rows = [vec!["a".to_owned(), "1".to_owned()]];
-        assert_eq!(table(&["name", "value"], rows), "| name | value |\n|---|---:|\n| a | 1 |\n");
-    }
 }

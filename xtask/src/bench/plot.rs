@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_decade_is_as_long_as_the_next() {
+    fn a_decade_is_as_wide_as_the_next() {
         let check = |value: f64, expect: f64| {
             assert!((place(value) - expect).abs() < 0.01, "{value}: {}", place(value));
         };

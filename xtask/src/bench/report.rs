@@ -5,11 +5,12 @@ use super::figures::Figures;
 use super::probe::Sample;
 use super::race::Tally;
 use crate::step::Outcome;
+use crate::surroundings::Surroundings;
 
 /// Everything that the page tells.
 pub(super) struct Report {
     pub(super) rounds: usize,
-    pub(super) surroundings: Vec<(&'static str, String)>,
+    pub(super) surroundings: Surroundings,
     /// What the probe sees of a program that does nothing.
     pub(super) floor: Sample,
     pub(super) with_static: Vec<Tally>,

@@ -107,7 +107,7 @@ fn has_word(line: &str, word: &str) -> bool {
         .any(|(at, _)| !line[at + word.len()..].starts_with(|c: char| c.is_alphanumeric()))
 }
 
-/// No test is switched off, nothing is left to do, and no test sleeps in wait of a time.
+/// No test is switched off or skipped by mistake, nothing is left to do, and no test sleeps in wait of a time.
 pub(super) fn bans(source: &Source) -> Vec<Finding> {
     let mut bans = Bans { source, sleeps: source.path.contains("/tests/"), found: Vec::new() };
     bans.visit_file(&source.syntax);
@@ -142,6 +142,15 @@ impl<'ast> Visit<'ast> for Bans<'_> {
         if attribute.path().is_ident("ignore") {
             self.add(attribute.span().start().line, "no test is switched off");
         }
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        let is_test = item.attrs.iter().any(|attribute| attribute.path().is_ident("test"));
+        if is_test && item.sig.ident.to_string().get(1..).is_some_and(|rest| rest.contains("long_")) {
+            let text = "the normal run skips what has `long_` in its name: only a long test begins with it";
+            self.add(item.sig.span().start().line, text);
+        }
+        visit::visit_item_fn(self, item);
     }
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
@@ -211,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn long_files_and_functions_are_found() {
+    fn overlong_files_and_functions_are_found() {
         let check = |text: String, expect: &[&str]| {
             let names: Vec<String> =
                 lengths(&source("a.rs", &text)).into_iter().map(|long| long.name).collect();
@@ -235,6 +244,9 @@ mod tests {
         check("x/tests/a.rs", "fn f() { let sleep = 1; println!(\"{sleep} sleep(1)\"); }", 0);
         check("src/a.rs", "#[test] #[ignore] fn f() {}", 1);
         check("src/a.rs", "#[test] #[ignore = \"slow\"] fn f() {}", 1);
+        check("src/a.rs", "#[test] fn long_row() {}", 0);
+        check("src/a.rs", "#[test] fn as_long_as() {}", 1);
+        check("src/a.rs", "fn as_long_as() {}", 0);
         check("src/a.rs", "fn f() { todo!() }", 1);
         check("src/a.rs", "fn f() { assert!(todo!()) }", 1);
         check("src/a.rs", "fn f() { \"todo!()\"; }", 0);

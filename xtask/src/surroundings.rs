@@ -1,15 +1,16 @@
-//! Where and with what was measured.
+//! Where and when something was measured.
 
-use super::contender::Programs;
-use crate::step::{Outcome, cargo, output};
+use crate::step::{Outcome, line};
+use leasehold_testkit::workspace;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-/// The machine, the versions and the day, as a reader wants them: a name and a value each.
-pub(super) fn surroundings(programs: Programs<'_>) -> Outcome<Vec<(&'static str, String)>> {
+/// A name and a value each, as a reader wants them.
+pub(crate) type Surroundings = Vec<(&'static str, String)>;
+
+/// The day and the machine.
+pub(crate) fn machine() -> Outcome<Surroundings> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let line = |command: &mut Command| output(command).map(|text| text.trim().to_owned());
     let release = read("/proc/sys/kernel/osrelease")?;
     let load = read("/proc/loadavg")?;
     Ok(vec![
@@ -19,16 +20,22 @@ pub(super) fn surroundings(programs: Programs<'_>) -> Outcome<Vec<(&'static str,
         ("Kernel", format!("Linux {}", release.trim())),
         ("System", after(&read("/etc/os-release")?, "PRETTY_NAME").trim_matches('"').to_owned()),
         ("Load before", load.split(' ').take(1).collect()),
-        ("leasehold", line(Command::new(programs.leasehold).arg("--version"))?),
-        ("server, agent, `kv get`", line(Command::new(programs.server).arg("version"))?),
-        ("cargo", line(&mut cargo(["--version"]))?),
     ])
 }
 
-/// The size of a file in MB.
-pub(super) fn megabytes(path: &Path) -> Outcome<f64> {
-    let length = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?.len();
-    Ok(length as f64 / 1e6)
+/// The commit that is checked out, and whether the files are as it has them.
+pub(crate) fn commit() -> Outcome<String> {
+    let name = line(git().args(["rev-parse", "--short=12", "HEAD"]))?;
+    let changes = line(git().args(["status", "--porcelain", "--untracked-files=no"]))?;
+    // A page that this run wrote before is no change of what was measured.
+    let is_changed = changes.lines().any(|change| !change.trim_end().ends_with(".md"));
+    Ok(if is_changed { format!("{name}, with changes") } else { name })
+}
+
+fn git() -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(workspace());
+    git
 }
 
 fn read(path: &str) -> Outcome<String> {
