@@ -12,7 +12,8 @@ const LONGEST: usize = 1_500;
 
 fuzz_target!(|input: (u16, Option<u16>, &[u8])| {
     let (status, retry_after, body) = input;
-    let reply = Reply::new(status, retry_after.map(|seconds| Duration::from_secs(seconds.into())), body.to_vec());
+    let reply =
+        Reply::new(status, retry_after.map(|seconds| Duration::from_secs(seconds.into())), body.to_vec());
     let Ok(path) = Path::parse("secret/data/db") else { return };
     let reads = secret::Read { path, is_dynamic: false };
     let secretive = wrapping::Unwrap { token: Secret::new("s.1") };

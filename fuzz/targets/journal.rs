@@ -22,7 +22,9 @@ fuzz_target!(|bytes: &[u8]| {
 /// The same lines, each with the sum that makes it one of a journal.
 fn summed(bytes: &[u8]) -> Vec<u8> {
     let lines = bytes.split(|byte| *byte == b'\n');
-    lines.flat_map(|line| [format!("{:08x} ", crc32fast::hash(line)).as_bytes(), line, b"\n"].concat()).collect()
+    lines
+        .flat_map(|line| [format!("{:08x} ", crc32fast::hash(line)).as_bytes(), line, b"\n"].concat())
+        .collect()
 }
 
 fn check(text: &[u8]) {

@@ -3,7 +3,9 @@
 
 use leasehold_core::name::Path;
 use leasehold_core::{Failure, Secret};
-use leasehold_vault::{LeaseId, List, Login, Operation, Reply, kv, lease, login, policy, secret, system, token, wrapping};
+use leasehold_vault::{
+    LeaseId, List, Login, Operation, Reply, kv, lease, login, policy, secret, system, token, wrapping,
+};
 use libfuzzer_sys::fuzz_target;
 use std::fmt::Debug;
 
@@ -77,7 +79,8 @@ fn judge<T: Debug>(reply: &Reply, answer: Result<T, Failure>) {
         Err(failure) => {
             let told = format!("{failure} {:?}", failure.advice());
             let words = reply.body.split(|byte| !byte.is_ascii_alphanumeric());
-            let mut long = words.filter(|word| word.len() >= LONG).filter_map(|word| str::from_utf8(word).ok());
+            let mut long =
+                words.filter(|word| word.len() >= LONG).filter_map(|word| str::from_utf8(word).ok());
             assert!(!long.any(|word| told.contains(word)), "{told}");
         }
     }

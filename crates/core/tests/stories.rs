@@ -335,7 +335,7 @@ fn a_lease_in_another_namespace_does_not_end_with_its_token_and_is_revoked_befor
     world.dynamic(1);
     world.pass(seconds(10));
     world.rule = Some(|task| match task {
-        leasehold_core::errand::Task::Revoke(grant) if grant.token().is_none() => {
+        Task::Revoke(grant) if grant.token().is_none() => {
             Some(Failure::new(Kind::Denied, "no"))
         }
         _ => None,
@@ -353,7 +353,7 @@ fn a_lease_that_may_not_be_revoked_by_itself_is_settled_when_its_token_is() {
     world.login();
     world.dynamic(1);
     world.rule = Some(|task| match task {
-        leasehold_core::errand::Task::Revoke(grant) if grant.token().is_none() => {
+        Task::Revoke(grant) if grant.token().is_none() => {
             Some(Failure::new(Kind::Denied, "no sys/leases/revoke"))
         }
         _ => None,

@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_journal_is_set_aside_and_what_ended_long_ago_is_still_told() {
+    fn what_is_no_journal_is_set_aside_and_what_ended_a_day_ago_is_still_told() {
         let folder = folder("odd");
         let journal = Journal::create(&folder, "http://x:1", None).unwrap();
         journal.hold(&Entry { what: What::Token("old".into()), ends: Some(1), ttl: None }).unwrap();
@@ -554,6 +554,39 @@ mod tests {
         (0..200).for_each(|n| journal.strike(&What::Token(format!("{n}"))).unwrap());
         drop(journal);
         std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn an_end_moves_with_a_renewal_and_is_told_for_a_day_more() {
+        let ends = |ends, ttl| Entry { what: What::Token("a".into()), ends, ttl };
+        let renewed = |entry: Entry, expect| assert_eq!(entry.renewed(80).ends, expect);
+        renewed(ends(Some(100), Some(50)), Some(130));
+        renewed(ends(Some(140), Some(50)), Some(140));
+        renewed(ends(Some(100), None), Some(100));
+        renewed(ends(None, None), None);
+        let ago = |hours: u64| ends(Some(wall_seconds() - hours * 3_600), None).ended_long_ago();
+        assert_eq!([ago(1), ago(23), ago(25)], [false, false, true]);
+    }
+
+    #[test]
+    fn a_touch_is_seen_on_the_file() {
+        let folder = folder("touch");
+        let journal = Journal::create(&folder, "x", None).unwrap();
+        journal.lock().file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        journal.touch();
+        assert!(journal.path.metadata().unwrap().modified().unwrap().elapsed().unwrap().as_secs() < 60);
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn only_what_has_a_name_is_written_down() {
+        let check = |holding: Holding, expect: Option<&str>| {
+            assert_eq!(What::of(&holding).map(|what| what.to_string()).as_deref(), expect);
+        };
+        check(Holding::Token { accessor: Some("a".into()) }, Some("token with accessor a"));
+        check(Holding::Token { accessor: None }, None);
+        check(Holding::Lease { id: "db/creds/1".into() }, Some("lease db/creds/1"));
+        check(Holding::Nothing, None);
     }
 
     #[test]

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_belong_to_rows() {
+    fn keys_are_of_one_row() {
         let check = |name, key: &str, expect: bool| {
             assert_eq!(Row { name, fault: "", bound: "", agent: "" }.owns(key), expect, "{name} {key}");
         };

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn overlong_files_and_functions_are_found() {
+    fn files_and_functions_without_end_are_found() {
         let check = |text: String, expect: &[&str]| {
             let names: Vec<String> =
                 lengths(&source("a.rs", &text)).into_iter().map(|long| long.name).collect();

@@ -12,7 +12,7 @@
 //! is more than 1.25 of it. A thousand logins within a minute are 17 in a second whatever else is done, so that the
 //! steady rate can be the measure only for lives up to a minute.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -36,14 +36,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// A server, and what its engines log in with.
 struct Field {
-    server: Server,
+    server: Arc<Server>,
     role: AppRole,
     life: Duration,
 }
 
 impl Field {
     fn new(life: Duration) -> Self {
-        let server = Server::start_audited();
+        let server = Arc::new(Server::start_audited());
         let role = approle(&server, json!({ "token_ttl": life.as_secs() }));
         Self { server, role, life }
     }
@@ -58,20 +58,29 @@ impl Field {
     }
 
     /// What the engines asked since then, each with how much later.
-    fn requests(&self, since: Timestamp) -> Vec<(Duration, String)> {
-        let log = std::fs::read_to_string(self.audit_log()).unwrap();
-        let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let asked = entries.filter(|entry| entry["type"] == "request").filter_map(|entry| {
-            let at: Timestamp = entry["time"].as_str()?.parse().ok()?;
-            let after = Duration::try_from(at.duration_since(since)).ok()?;
-            Some((after, entry["request"]["path"].as_str()?.to_owned()))
-        });
-        asked.filter(|(_, path)| path.starts_with("auth/")).collect()
+    async fn requests(&self, since: Timestamp) -> Vec<(Duration, String)> {
+        self.aside(move |server| {
+            let log = std::fs::read_to_string(server.folder().join("audit.log")).unwrap();
+            let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            entries.filter_map(|entry| request(&entry, since)).collect()
+        })
+        .await
     }
 
-    fn audit_log(&self) -> PathBuf {
-        self.server.folder().join("audit.log")
+    /// Does something that takes time. Were it done in the engines' own thread, they would take it for a sleep of the
+    /// machine.
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce(&Server) -> T + Send + 'static) -> T {
+        let server = Arc::clone(&self.server);
+        tokio::task::spawn_blocking(move || work(&server)).await.unwrap()
     }
+}
+
+/// A line of the audit log, if it is a request of an engine since then.
+fn request(entry: &Value, since: Timestamp) -> Option<(Duration, String)> {
+    let at: Timestamp = entry["time"].as_str()?.parse().ok()?;
+    let after = Duration::try_from(at.duration_since(since)).ok()?;
+    let path = entry["request"]["path"].as_str()?;
+    (entry["type"] == "request" && path.starts_with("auth/")).then(|| (after, path.to_owned()))
 }
 
 /// Engines that were started together.
@@ -159,12 +168,12 @@ async fn long_row_34_a_thousand_engines_restarted_together_are_no_herd() {
     let first = Fleet::start(&field, ENGINES, spread).await;
     let settled = first.healthy + life;
     pass(life + 60 * second).await;
-    let steady = mean(&field.requests(first.begun), settled, settled + 60 * second);
+    let steady = mean(&field.requests(first.begun).await, settled, settled + 60 * second);
     let (stopped, owed) = first.close().await;
 
     let fleet = Fleet::start(&field, ENGINES, spread).await;
     pass(2 * life).await;
-    let requests = field.requests(fleet.begun);
+    let requests = field.requests(fleet.begun).await;
     let peak = peak(&requests, Duration::ZERO, fleet.healthy + 2 * life);
     let logins = of(&requests, "login");
     assert!(fleet.healthy < 60 * second, "{:?}", fleet.healthy);
@@ -188,34 +197,40 @@ async fn long_row_34_a_thousand_engines_restarted_together_are_no_herd() {
             stopped.as_secs_f64(),
         ),
     );
-    let told = outage(&field, &fleet, 10 * second, steady).await;
-    record("34b", &told);
     fleet.close().await;
 }
 
-/// The server is sealed for so long: what comes when it is back.
-async fn outage(field: &Field, fleet: &Fleet, time: Duration, steady: f64) -> String {
-    field.server.seal();
-    pass(time).await;
-    field.server.unseal();
+#[tokio::test(flavor = "current_thread")]
+async fn long_row_34_a_server_that_is_back_meets_no_storm_of_a_thousand_engines() {
+    const ENGINES: usize = 1000;
+    let second = Duration::from_secs(1);
+    let (life, outage) = (40 * second, 10 * second);
+    let field = Field::new(life);
+    let fleet = Fleet::start(&field, ENGINES, life).await;
+    pass(life).await;
+    field.aside(Server::seal).await;
+    pass(outage).await;
+    field.aside(Server::unseal).await;
     let back = Timestamp::now();
-    let watched = WINDOW * 4;
-    pass(watched).await;
-    let requests = field.requests(back);
-    let (peak, mean) =
-        (peak(&requests, Duration::ZERO, watched), mean(&requests, Duration::ZERO, 2 * WINDOW));
-    let missed = steady * time.as_secs_f64();
+    pass(4 * WINDOW).await;
+    let requests = field.requests(back).await;
+    let made_up = mean(&requests, Duration::ZERO, 2 * WINDOW);
     // What fell due meanwhile is made up for, each once, beside what falls due anyhow.
-    let most = (missed + steady * 2.0 * WINDOW.as_secs_f64()) / (2.0 * WINDOW.as_secs_f64());
-    assert!(mean <= PEAK * most, "{mean} in a second, {most} were missed or due");
-    assert_eq!(fleet.healthy().await, fleet.sessions.len());
-    format!(
-        "{} engines, the server sealed for {} s and back: at most {peak:.1} requests/s in 5 s, {mean:.1} in 10 s where \
-         {most:.1} were missed or due; {} had to log in again; all healthy",
-        fleet.sessions.len(),
-        time.as_secs(),
-        of(&requests, "login"),
-    )
+    let steady = ENGINES as f64 / (0.625 * life.as_secs_f64());
+    let due = steady * (outage + 2 * WINDOW).as_secs_f64() / (2 * WINDOW).as_secs_f64();
+    assert!(made_up <= PEAK * due, "{made_up} in a second, {due} were missed or due");
+    assert_eq!(fleet.healthy().await, ENGINES);
+    record(
+        "34b",
+        &format!(
+            "{ENGINES} engines, the server sealed for {} s and back: {made_up:.1} requests/s in the first 10 s, where \
+             {due:.1} had been missed or were due; at most {:.1}/s in 5 s; {} had to log in again; all healthy",
+            outage.as_secs(),
+            peak(&requests, Duration::ZERO, 4 * WINDOW),
+            of(&requests, "login"),
+        ),
+    );
+    fleet.close().await;
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -224,7 +239,7 @@ async fn row_34_engines_that_are_started_together_spread_their_logins() {
     let (life, spread) = (Duration::from_secs(8), Duration::from_secs(3));
     let field = Field::new(life);
     let fleet = Fleet::start(&field, ENGINES, spread).await;
-    let requests = field.requests(fleet.begun);
+    let requests = field.requests(fleet.begun).await;
     assert!(fleet.healthy > spread / 2 && fleet.healthy < spread + Duration::from_secs(1));
     assert_eq!((of(&requests, "login"), requests.len()), (ENGINES, ENGINES), "no renewal at the start");
     let halves = [Duration::ZERO, spread / 2].map(|from| {
