@@ -110,13 +110,17 @@ pub(crate) fn cargo_mutants() -> Outcome<PathBuf> {
 }
 
 /// Programs that the tests call, and Debian's packages of them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("psql", "postgresql"),
     ("openssl", "openssl"),
     ("script", "bsdutils"),
     ("setpriv", "util-linux"),
     ("faketime", "faketime"),
     ("strace", "strace"),
+    ("dbus-daemon", "dbus-daemon"),
+    ("dbus-send", "dbus-bin"),
+    ("gnome-keyring-daemon", "gnome-keyring"),
+    ("secret-tool", "libsecret-tools"),
 ];
 
 /// What the tests need beside the server: a PostgreSQL server, and programs that are on most machines.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use leasehold_core::policy::Jitter;
+use leasehold_core::{Failure, Kind};
 
 /// A number from the whole range. Where the system has no randomness left, a fixed one: it only spreads load.
 pub(crate) fn number() -> u32 {
@@ -17,4 +18,11 @@ pub(crate) fn part(span: Duration) -> Duration {
 /// The jitter of one credential life.
 pub(crate) fn jitter() -> Jitter {
     Jitter(number())
+}
+
+/// Bytes for keys, salts and nonces. Without real randomness there are none.
+pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    let drawn = getrandom::fill(&mut bytes);
+    drawn.map(|()| bytes).map_err(|_| Failure::new(Kind::Broken, "the system has no randomness"))
 }

@@ -39,6 +39,7 @@ mod figures;
 mod process;
 mod witness;
 
+mod desktop;
 mod postgres;
 mod proxy;
 
@@ -55,6 +56,7 @@ pub use authority::{authority, certificate, openssl};
 pub use canary::{Canaries, canary, random_hex};
 pub use cluster::Cluster;
 pub use deadline::wait_for;
+pub use desktop::Desktop;
 pub use figures::record;
 pub use postgres::Postgres;
 pub use proxy::{Fault, Hole, Proxy, Tap};

@@ -16,8 +16,8 @@ use crate::config::settings::OnChange;
 /// (128+N after signal N); 125 if leasehold itself failed, 126 if the command cannot be executed, 127 if it is not
 /// found.
 ///
-/// A reference is vault://MOUNT/PATH#FIELD, with ?version=N or ?namespace=NS after the path; env://NAME; or
-/// file:///path. Fields of one dynamic secret come from one lease.
+/// A reference is vault://MOUNT/PATH#FIELD, with ?version=N or ?namespace=NS after the path; env://NAME;
+/// file:///path; or keyring://SERVICE/NAME, an entry of the desktop's keyring. Fields of one dynamic secret come from one lease.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   leasehold run --env DB_PASSWORD=vault://secret/db#password -- ./server

@@ -4,7 +4,7 @@ use leasehold::core::name::Place;
 use leasehold::core::{Failure, Fields, Kind};
 
 use super::values::{self, json, one};
-use super::{in_session, settings};
+use super::{block_on, in_session, settings};
 use crate::arguments::GetArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -24,6 +24,7 @@ pub(crate) fn get(arguments: &GetArguments, environment: &Environment, ui: Ui) -
     match reference.place() {
         Place::Env(name) => print(&values::of_variable(name, environment)?),
         Place::File(path) => print(&values::of_file(path)?),
+        Place::Keyring(entry) => print(&block_on(values::of_keyring(entry, environment))?),
         Place::Vault(vault) => {
             in_session(&settings(&arguments.connection, environment)?, ui, async |session| {
                 let credential = session.ask(vault).await?;

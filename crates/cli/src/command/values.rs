@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use leasehold::core::name::Reference;
+use leasehold::core::name::{Entry, Reference};
 use leasehold::core::{Failure, Fields, Kind, Secret};
 use leasehold::identity::Source;
+use leasehold::store::{Keyring, Store};
 
 use crate::config::environment::Environment;
 
@@ -19,6 +20,12 @@ pub(crate) fn of_variable(name: &str, environment: &Environment) -> Result<Field
 /// A file, as a place of one field.
 pub(crate) fn of_file(path: &str) -> Result<Fields, Failure> {
     Ok(Fields::from_iter([("content", Source::File(path.into()).read_whole()?)]))
+}
+
+/// An entry of the keyring, as a place of one field.
+pub(crate) async fn of_keyring(entry: &Entry, environment: &Environment) -> Result<Fields, Failure> {
+    let secret = Keyring::at(&environment.session_bus()).find(entry).await?;
+    Ok(Fields::from_iter([("secret", secret)]))
 }
 
 /// The field that is named, or the only one there is.

@@ -72,6 +72,16 @@ impl Environment {
         own.into_iter().chain([PathBuf::from("/dev/shm"), disk]).collect()
     }
 
+    /// The address of the session's D-Bus; where no variable tells it, the usual place, whether it is there or not.
+    pub(crate) fn session_bus(&self) -> String {
+        let told = self.setting("DBUS_SESSION_BUS_ADDRESS").and_then(OsStr::to_str);
+        let usual = || {
+            let folder = self.folder("XDG_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from("/run/user/none"));
+            format!("unix:path={}", folder.join("bus").display())
+        };
+        told.map_or_else(usual, ToOwned::to_owned)
+    }
+
     /// A folder that a variable names by its absolute path.
     pub(super) fn folder(&self, name: &str) -> Option<PathBuf> {
         self.setting(name).map(PathBuf::from).filter(|path| path.is_absolute())

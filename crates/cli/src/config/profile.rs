@@ -155,8 +155,9 @@ fn file_path(text: &str) -> Result<PathBuf, Trouble> {
 
 /// Parses a reference. What does not even look like one is not shown: it may be the secret itself.
 pub(crate) fn reference(text: &str) -> Result<Reference, Trouble> {
-    let looks_like_one =
-        ["vault://", "bao://", "env://", "file://"].iter().any(|scheme| text.starts_with(scheme));
+    let looks_like_one = ["vault://", "bao://", "env://", "file://", "keyring://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
     Reference::parse(text).map_err(|fault| match looks_like_one {
         true => fault.into(),
         false => Trouble::unseen(fault.message()).hint(
@@ -174,7 +175,9 @@ pub(crate) fn whole_secret(text: &str) -> Result<Reference, Trouble> {
         (Place::Vault(_), Some(_)) => {
             Err(Trouble::at(text.find('#').unwrap_or(0), "all fields are taken here: leave the field out"))
         }
-        (Place::Env(_) | Place::File(_), _) => Err(Trouble::at(0, "only a secret on the server has fields")),
+        (Place::Env(_) | Place::File(_) | Place::Keyring(_), _) => {
+            Err(Trouble::at(0, "only a secret on the server has fields"))
+        }
     }
 }
 

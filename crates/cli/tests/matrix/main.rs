@@ -16,6 +16,7 @@
 mod stage;
 mod children;
 mod leaks;
+mod keyring;
 mod memory;
 mod cluster;
 mod limits;

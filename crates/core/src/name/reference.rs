@@ -14,6 +14,7 @@ use super::{Fault, Namespace, Path};
 /// | `vault://database/creds/app#username` | of a dynamic secret; all fields of it come from one lease |
 /// | `env://NAME` | a variable of leasehold's own environment |
 /// | `file:///path` | a file, without its last line end |
+/// | `keyring://SERVICE/NAME` | an entry of the workstation's keyring; the name may hold `/` |
 ///
 /// The parameters may also stand at the end (`#password?version=3`). In a path or field, `%23` is `#` and `%3F`
 /// is `?`.
@@ -41,6 +42,17 @@ pub enum Place {
     Env(Box<str>),
     /// A file.
     File(Box<str>),
+    /// An entry of the workstation's keyring.
+    Keyring(Entry),
+}
+
+/// An entry of a store on the workstation, found by these two alone, whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Entry {
+    /// The program or purpose that it belongs to, such as `agent_vault`.
+    pub service: Box<str>,
+    /// Its name there, such as `api.openai.com/pro_key`.
+    pub name: Box<str>,
 }
 
 /// A secret on the server. Two references to the same one share one grant, and so one lease.
@@ -54,18 +66,21 @@ pub struct VaultReference {
     pub namespace: Option<Namespace>,
 }
 
+const SCHEMES: &str = "a reference begins with vault://, env://, file:// or keyring://";
+
 impl Reference {
     /// Parses a reference; the fault says where it goes wrong.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(Fault::new(0, "a reference begins with vault://, env:// or file://"));
+            return Err(Fault::new(0, SCHEMES));
         };
         let at = scheme.len() + 3;
         match scheme {
             "vault" | "bao" => parse_vault(at, rest),
             "env" => parse_env(at, rest).map(Self::from),
             "file" => parse_file(at, rest).map(Self::from),
-            _ => Err(Fault::new(0, "a reference begins with vault://, env:// or file://")),
+            "keyring" => parse_entry(Piece { at, text: rest }).map(|entry| Place::Keyring(entry).into()),
+            _ => Err(Fault::new(0, SCHEMES)),
         }
     }
 
@@ -208,6 +223,26 @@ fn parse_file(at: usize, path: &str) -> Result<Place, Fault> {
     }
 }
 
+fn parse_entry(entry: Piece<'_>) -> Result<Entry, Fault> {
+    let (service, name) = entry.split('/');
+    let name = name.filter(|name| !name.text.is_empty());
+    let name = name.ok_or_else(|| entry.fault("an entry is SERVICE/NAME"))?;
+    if service.text.is_empty() {
+        return Err(service.fault("the service is missing"));
+    }
+    let part = |piece: Piece<'_>| match piece.decoded()? {
+        text if text.contains(char::is_control) => Err(piece.fault("a control character")),
+        text => Ok(text.into()),
+    };
+    Ok(Entry { service: part(service)?, name: part(name)? })
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.service, self.name)
+    }
+}
+
 impl fmt::Display for VaultReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "vault://{}", self.path)?;
@@ -229,6 +264,7 @@ impl fmt::Display for Place {
             Self::Vault(vault) => vault.fmt(f),
             Self::Env(name) => write!(f, "env://{name}"),
             Self::File(path) => write!(f, "file://{path}"),
+            Self::Keyring(entry) => write!(f, "keyring://{entry}"),
         }
     }
 }
@@ -263,6 +299,8 @@ mod tests {
         check("vault://secret/a%23b#c%3Fd", Ok("vault://secret/a#b#c?d"));
         check("env://HOME", Ok("env://HOME"));
         check("file:///run/secret", Ok("file:///run/secret"));
+        check("keyring://agent_vault/api.openai.com/pro", Ok("keyring://agent_vault/api.openai.com/pro"));
+        check("keyring://my%20app/key", Ok("keyring://my app/key"));
     }
 
     #[test]
@@ -283,5 +321,9 @@ mod tests {
         check("env://A-B", Err(7));
         check("env://", Err(6));
         check("file://etc/passwd", Err(7));
+        check("keyring://agent_vault", Err(10));
+        check("keyring://agent_vault/", Err(10));
+        check("keyring:///name", Err(10));
+        check("keyring://a/b%0Ac", Err(12));
     }
 }

@@ -54,7 +54,7 @@ impl Bindings {
     pub(super) fn vault_references(&self) -> impl Iterator<Item = &VaultReference> {
         let all = self.references().filter_map(|reference| match reference.place() {
             Place::Vault(vault) => Some(vault),
-            Place::Env(_) | Place::File(_) => None,
+            Place::Env(_) | Place::File(_) | Place::Keyring(_) => None,
         });
         all.collect::<BTreeSet<_>>().into_iter()
     }
@@ -64,7 +64,7 @@ impl Bindings {
     }
 
     /// The values as they are now.
-    pub(super) fn values(
+    pub(super) async fn values(
         &self,
         credentials: &HashMap<VaultReference, Credential>,
         environment: &Environment,
@@ -73,7 +73,8 @@ impl Bindings {
         let mut places = HashMap::new();
         for reference in self.references() {
             if !places.contains_key(reference.place()) {
-                places.insert(reference.place(), fields(reference.place(), credentials, environment)?);
+                let fields = fields(reference.place(), credentials, environment).await?;
+                places.insert(reference.place(), fields);
             }
         }
         let none = Fields::default();
@@ -98,7 +99,7 @@ impl Bindings {
 }
 
 /// The fields at a place, as they are now.
-fn fields(
+async fn fields(
     place: &Place,
     credentials: &HashMap<VaultReference, Credential>,
     environment: &Environment,
@@ -106,6 +107,7 @@ fn fields(
     match place {
         Place::Env(name) => values::of_variable(name, environment),
         Place::File(path) => values::of_file(path),
+        Place::Keyring(entry) => values::of_keyring(entry, environment).await,
         Place::Vault(vault) => {
             let grant = credentials.get(vault).and_then(Credential::hold);
             grant.map(|grant| grant.fields.clone()).ok_or_else(|| {

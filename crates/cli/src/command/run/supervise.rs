@@ -79,7 +79,7 @@ impl<'a> Supervisor<'a> {
     /// Runs the child, and its successors, to the end of the last.
     pub(super) async fn run(mut self, signals: &mut Signals) -> Result<Ended, Failure> {
         let mut changes = Changes::of(self.credentials.values());
-        let mut child = self.start()?;
+        let mut child = self.start().await?;
         let mut stopping: Option<(Stopping, Instant)> = None;
         loop {
             let kill_at = stopping.map(|(_, at)| at);
@@ -100,14 +100,14 @@ impl<'a> Supervisor<'a> {
                             return Ok(ended);
                         }
                         stopping = None;
-                        child = self.start()?;
+                        child = self.start().await?;
                     }
                     _ => {
                         let limit = stopping.map_or_else(|| self.limit(), |(_, at)| at);
                         return Ok(Ended { exit, child, limit });
                     }
                 },
-                () = changes.next() => if self.is_told(&child) && stopping.is_none() {
+                () = changes.next() => if self.is_told(&child).await && stopping.is_none() {
                     child.ask_to_stop();
                     stopping = Some((Stopping::ToRestart, self.limit()));
                 },
@@ -146,8 +146,8 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Starts the child with the values as they are now.
-    fn start(&mut self) -> Result<Child, Failure> {
-        let values = self.order.bindings.values(&self.credentials, self.order.environment)?;
+    async fn start(&mut self) -> Result<Child, Failure> {
+        let values = self.order.bindings.values(&self.credentials, self.order.environment).await?;
         self.write(&values)?;
         Child::start(&Plan {
             program: self.program.clone(),
@@ -178,8 +178,8 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Carries a rotation to the child: files first, then a signal. Says whether a restart is needed.
-    fn is_told(&mut self, child: &Child) -> bool {
-        let values = self.order.bindings.values(&self.credentials, self.order.environment);
+    async fn is_told(&mut self, child: &Child) -> bool {
+        let values = self.order.bindings.values(&self.credentials, self.order.environment).await;
         if let Err(failure) = values.and_then(|values| self.write(&values)) {
             // What the child has stays as it is; the next change is another chance.
             self.ui.warn(&format!("a rotation was not handed over: {failure}"));

@@ -1,0 +1,42 @@
+//! Where secrets rest on a workstation: one small trait, and a file for each store.
+
+mod keyring;
+mod sealed_file;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use leasehold_core::name::Entry;
+use leasehold_core::{Failure, Secret};
+
+pub use keyring::Keyring;
+pub use sealed_file::{SealKey, SealedFile};
+
+/// What a store will have to say.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// A place that keeps secrets, each under the name of its service and its own.
+///
+/// Each call may be slow, and answers within some seconds. Kinds of failure: `Sealed`, it is locked; `Unreachable`, it
+/// is not there or does not answer; `Denied`, it refuses; `Invalid`, it is of two minds or damaged; `NotFound`, there
+/// is no such entry.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// What messages call it, such as `the keyring`.
+    fn title(&self) -> String;
+
+    /// The secret of an entry.
+    fn find<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Secret>;
+
+    /// Puts a secret there, in place of what was there.
+    fn put<'a>(&'a self, entry: &'a Entry, secret: &'a Secret) -> Answer<'a, ()>;
+
+    /// Removes an entry. Whether there was one.
+    fn remove<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool>;
+
+    /// Whether there is such an entry, without a look at its secret.
+    fn contains<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool>;
+
+    /// The entries of a service, in the order of their names.
+    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Entry>>;
+}

@@ -1,0 +1,281 @@
+//! The desktop's keyring: the Secret Service on the session's D-Bus, such as GNOME Keyring, KWallet or KeePassXC.
+//!
+//! It may be absent, locked, mute or of two minds, and each of these is an answer of its own. It is never unlocked
+//! from here: that would ask a person, and wait for them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use leasehold_core::name::Entry;
+use leasehold_core::{Failure, Kind, Secret};
+use secret_service::{EncryptionType, Error, Item, SearchItemsResult, SecretService};
+use zbus::DBusError;
+use zbus::connection::Builder;
+use zeroize::Zeroizing;
+
+use super::{Answer, Store};
+
+const CONTENT_TYPE: &str = "text/plain";
+/// How long the keyring may take for an answer. One that works takes milliseconds.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The keyring of a session.
+///
+/// ```no_run
+/// use leasehold::core::name::{Place, Reference};
+/// use leasehold::store::{Keyring, Store};
+///
+/// # async fn example() -> Result<(), leasehold::core::Failure> {
+/// let keyring = Keyring::at("unix:path=/run/user/1000/bus");
+/// let reference = Reference::parse("keyring://agent_vault/api.openai.com/pro_key").unwrap();
+/// if let Place::Keyring(entry) = reference.place() {
+///     let secret = keyring.find(entry).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    bus: Box<str>,
+}
+
+impl Keyring {
+    /// The keyring on the bus at this address, as `DBUS_SESSION_BUS_ADDRESS` gives it. Nothing is opened yet.
+    pub fn at(bus: &str) -> Self {
+        Self { bus: bus.into() }
+    }
+
+    async fn service(&self) -> Result<SecretService<'static>, Trouble> {
+        let bus = Builder::address(&*self.bus).map_err(|_| Trouble::NoBus)?;
+        let connection = bus.build().await.map_err(|_| Trouble::NoBus)?;
+        // Whoever listens on the bus gets no secret to see.
+        Ok(SecretService::connect_with_existing(EncryptionType::Dh, connection).await?)
+    }
+
+    async fn get(&self, entry: &Entry) -> Result<Secret, Trouble> {
+        let service = self.service().await?;
+        let item = one(service.search_items(attributes(entry)).await?)?;
+        let bytes = Zeroizing::new(item.ok_or(Trouble::NoEntry)?.get_secret().await?);
+        std::str::from_utf8(&bytes).map(Secret::new).map_err(|_| Trouble::NoText)
+    }
+
+    async fn set(&self, entry: &Entry, secret: &Secret) -> Result<(), Trouble> {
+        let service = self.service().await?;
+        let bytes = secret.expose().as_bytes();
+        if let Some(item) = one(service.search_items(attributes(entry)).await?)? {
+            return Ok(item.set_secret(bytes, CONTENT_TYPE).await?);
+        }
+        let collection = service.get_any_collection().await?;
+        // A new entry in a locked keyring would ask a person to unlock it.
+        collection.ensure_unlocked().await?;
+        let label = format!("{entry} (leasehold)");
+        let attributes = attributes(entry).into_iter().chain([("application", "leasehold")]).collect();
+        collection.create_item(&label, attributes, bytes, false, CONTENT_TYPE).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, entry: &Entry) -> Result<bool, Trouble> {
+        let service = self.service().await?;
+        match one(service.search_items(attributes(entry)).await?)? {
+            Some(item) => item.delete().await.map(|()| true).map_err(Into::into),
+            None => Ok(false),
+        }
+    }
+
+    async fn has(&self, entry: &Entry) -> Result<bool, Trouble> {
+        let service = self.service().await?;
+        let found = service.search_items(attributes(entry)).await?;
+        Ok(!found.unlocked.is_empty() || !found.locked.is_empty())
+    }
+
+    async fn names(&self, service: &str) -> Result<Vec<Entry>, Trouble> {
+        let keyring = self.service().await?;
+        let found = keyring.search_items(HashMap::from([("service", service)])).await?;
+        let mut entries = Vec::new();
+        for item in found.unlocked.iter().chain(&found.locked) {
+            if let Some(name) = item.get_attributes().await?.remove("username") {
+                entries.push(Entry { service: service.into(), name: name.into() });
+            }
+        }
+        entries.sort();
+        entries.dedup();
+        Ok(entries)
+    }
+}
+
+impl Store for Keyring {
+    fn title(&self) -> String {
+        "the keyring".into()
+    }
+
+    fn find<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Secret> {
+        within_limit(entry, self.get(entry))
+    }
+
+    fn put<'a>(&'a self, entry: &'a Entry, secret: &'a Secret) -> Answer<'a, ()> {
+        within_limit(entry, self.set(entry, secret))
+    }
+
+    fn remove<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool> {
+        within_limit(entry, self.delete(entry))
+    }
+
+    fn contains<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool> {
+        within_limit(entry, self.has(entry))
+    }
+
+    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Entry>> {
+        within_limit(service, self.names(service))
+    }
+}
+
+/// What came of it, at the limit at the latest.
+fn within_limit<'a, T: 'a>(
+    what: impl fmt::Display + Send + 'a,
+    work: impl Future<Output = Result<T, Trouble>> + Send + 'a,
+) -> Answer<'a, T> {
+    Box::pin(async move {
+        let outcome = tokio::time::timeout(LIMIT, work).await;
+        outcome.unwrap_or(Err(Trouble::Mute)).map_err(|trouble| trouble.failure(&what))
+    })
+}
+
+/// What identifies an entry, for us and for other programs.
+fn attributes(entry: &Entry) -> HashMap<&str, &str> {
+    HashMap::from([("service", &*entry.service), ("username", &*entry.name)])
+}
+
+/// The one item that was found, if any.
+fn one<'a>(found: SearchItemsResult<Item<'a>>) -> Result<Option<Item<'a>>, Trouble> {
+    let mut unlocked = found.unlocked;
+    match (unlocked.len(), found.locked.len()) {
+        (0, 0) => Ok(None),
+        (0, _) => Err(Trouble::Locked),
+        (1, 0) => Ok(unlocked.pop()),
+        _ => Err(Trouble::Several),
+    }
+}
+
+/// What can be wrong with a keyring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Trouble {
+    NoBus,
+    NoKeyring,
+    Mute,
+    BrokeOff,
+    Locked,
+    Refused,
+    NoEntry,
+    Several,
+    NoText,
+    Other(String),
+}
+
+impl Trouble {
+    /// As a failure in the matter of this entry or service.
+    fn failure(self, what: &dyn fmt::Display) -> Failure {
+        let (kind, message, hint) = match self {
+            Self::NoBus => (
+                Kind::Unreachable,
+                "there is no keyring: no D-Bus session answers".into(),
+                "on a machine without a desktop, start one: dbus-run-session, and a keyring in it",
+            ),
+            Self::NoKeyring => (
+                Kind::Unreachable,
+                "there is no keyring on the session's D-Bus".into(),
+                "install and start one, such as gnome-keyring",
+            ),
+            Self::Mute => (
+                Kind::Unreachable,
+                format!("the keyring gave no answer about {what} within {} s", LIMIT.as_secs()),
+                "it may wait for somebody at the desktop, or hang: see whether other programs can use it",
+            ),
+            Self::BrokeOff => (
+                Kind::Unreachable,
+                format!("the keyring broke off while it was asked about {what}"),
+                "it may have ended: see whether other programs can use it",
+            ),
+            Self::Locked => (
+                Kind::Sealed,
+                format!("the keyring with {what} is locked"),
+                "unlock it at the desktop, or by logging in there",
+            ),
+            Self::Refused => (
+                Kind::Denied,
+                format!("the keyring refuses {what} to this program"),
+                "see its settings for which programs may use it",
+            ),
+            Self::NoEntry => (Kind::NotFound, format!("the keyring has no entry {what}"), "set it first"),
+            Self::Several => (
+                Kind::Invalid,
+                format!("the keyring has several entries {what}"),
+                "delete all but one with the desktop's own program for passwords",
+            ),
+            Self::NoText => (Kind::Invalid, format!("the secret of {what} is no text"), "set it again"),
+            Self::Other(name) => (
+                Kind::Broken,
+                format!("the keyring failed about {what}: {name}"),
+                "see whether other programs can use it",
+            ),
+        };
+        Failure::new(kind, message).hint(hint)
+    }
+
+    /// By the name of a D-Bus error.
+    fn by_name(name: &str) -> Self {
+        match name.rsplit('.').next().unwrap_or_default() {
+            "ServiceUnknown" | "NameHasNoOwner" | "ChildExited" | "ExecFailed" => Self::NoKeyring,
+            "NoReply" | "Timeout" | "TimedOut" => Self::Mute,
+            "Disconnected" => Self::BrokeOff,
+            "IsLocked" => Self::Locked,
+            "NoSuchObject" => Self::NoEntry,
+            "AccessDenied" | "AuthFailed" => Self::Refused,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// Texts of the keyring are not repeated: they may hold anything.
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Locked | Error::Prompt | Error::PromptDisconnected => Self::Locked,
+            Error::NoResult => Self::NoEntry,
+            Error::Unavailable => Self::NoKeyring,
+            Error::Zbus(zbus::Error::MethodError(name, ..)) => Self::by_name(name.as_str()),
+            Error::Zbus(zbus::Error::FDO(error)) => Self::by_name(error.name().as_str()),
+            Error::ZbusFdo(error) => Self::by_name(error.name().as_str()),
+            _ => Self::BrokeOff,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_errors_are_told_apart() {
+        let check = |name: &str, expect| assert_eq!(Trouble::by_name(name), expect, "{name}");
+        check("org.freedesktop.DBus.Error.ServiceUnknown", Trouble::NoKeyring);
+        check("org.freedesktop.DBus.Error.NameHasNoOwner", Trouble::NoKeyring);
+        check("org.freedesktop.DBus.Error.Spawn.ExecFailed", Trouble::NoKeyring);
+        check("org.freedesktop.DBus.Error.NoReply", Trouble::Mute);
+        check("org.freedesktop.Secret.Error.IsLocked", Trouble::Locked);
+        check("org.freedesktop.Secret.Error.NoSuchObject", Trouble::NoEntry);
+        check("org.freedesktop.DBus.Error.AccessDenied", Trouble::Refused);
+        check("org.freedesktop.DBus.Error.Failed", Trouble::Other("Failed".into()));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_no_bus() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let entry = Entry { service: "a".into(), name: "b".into() };
+        for bus in ["", "nonsense", "unix:path=/nowhere/bus"] {
+            let failure = runtime.block_on(Keyring::at(bus).find(&entry)).unwrap_err();
+            assert_eq!(failure.kind(), Kind::Unreachable, "{bus}");
+        }
+    }
+}
