@@ -1,0 +1,294 @@
+//! The manifest: which providers there are, and where the key of each rests. It holds pointers, never a key.
+
+mod check;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use leasehold_core::name::{Entry, Place, Reference};
+use leasehold_core::{Failure, Kind};
+use serde_json::{Map, Value, json};
+
+pub use check::ManifestFault;
+
+/// The service under which the keyring keeps what a plain pointer names.
+pub const SERVICE: &str = "agent_vault";
+/// A provider without a priority comes after all that have one.
+pub const LAST: u32 = 10_000;
+/// The largest manifest that is read.
+const LIMIT: u64 = 16 << 20;
+
+/// A manifest. What it does not know of it keeps: other programs have keys of their own there.
+///
+/// ```
+/// use leasehold::manifest::Manifest;
+///
+/// let text = r#"{ "version": "2026.1", "providers": {
+///     "openai_pro": { "type": "upstream", "vault_key": "api.openai.com/pro_key", "env_var": "OPENAI_API_KEY",
+///                     "priority": 1, "models": ["gpt-5"] } } }"#;
+/// let manifest = Manifest::parse(text)?;
+/// let provider = manifest.provider("openai_pro").unwrap();
+/// assert_eq!(provider.pointer.as_ref().unwrap().to_string(), "keyring://agent_vault/api.openai.com/pro_key");
+/// assert!(manifest.to_text().contains("models"));
+/// # Ok::<(), leasehold::manifest::ManifestFaults>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    document: Map<String, Value>,
+    /// By priority, then by name.
+    providers: Vec<Provider>,
+}
+
+/// A provider of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// Its name.
+    pub name: String,
+    /// What sort of provider it is, such as `upstream`, `gateway` or `local`.
+    pub sort: String,
+    /// Where its key rests; none if it needs none.
+    pub pointer: Option<Reference>,
+    /// The pointer as the manifest has it.
+    pub vault_key: Option<String>,
+    /// The variable that a command gets the key in.
+    pub env_var: Option<String>,
+    /// Where it is reached.
+    pub endpoint: Option<String>,
+    /// The variable that a command gets the endpoint in.
+    pub base_url_env: Option<String>,
+    /// The lower, the earlier it is taken.
+    pub priority: u32,
+}
+
+/// All faults of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestFaults(pub Vec<ManifestFault>);
+
+impl Manifest {
+    /// Reads the text of a manifest, or tells all that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, ManifestFaults> {
+        let document = check::document(text)?;
+        let providers = document.get("providers").and_then(Value::as_object);
+        let mut providers: Vec<_> =
+            providers.into_iter().flatten().map(|(name, value)| provider(name, value)).collect();
+        providers.sort_by(|a, b| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
+        Ok(Self { document, providers })
+    }
+
+    /// Reads a file. `NotFound`: there is none; `Invalid`: it is not as it should be.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let text = read(path).map_err(|error| unreadable(path, &error))?;
+        Self::parse(&text).map_err(|faults| {
+            let told: String = faults.0.iter().map(|fault| format!("\n{}:{fault}", path.display())).collect();
+            Failure::new(Kind::Invalid, format!("the manifest has faults:{told}"))
+        })
+    }
+
+    /// What `init` begins with.
+    pub fn starter(identity: &str) -> Self {
+        let document = json!({
+            "version": "2026.1",
+            "identity": identity,
+            "providers": {
+                "openai_pro": {
+                    "type": "upstream", "vault_key": "api.openai.com/pro_key", "env_var": "OPENAI_API_KEY",
+                    "endpoint": null, "priority": 1
+                },
+                "openrouter": {
+                    "type": "gateway", "vault_key": "api.openrouter.ai/default", "env_var": "OPENROUTER_API_KEY",
+                    "endpoint": "https://openrouter.ai/api/v1", "priority": 2
+                },
+                "local_ollama": { "type": "local", "endpoint": "http://localhost:11434", "priority": 10 }
+            }
+        });
+        // What is written above is a manifest; a test looks.
+        Self::parse(&document.to_string())
+            .unwrap_or_else(|_| Self { document: Map::new(), providers: Vec::new() })
+    }
+
+    /// The text of the manifest, with everything that was in it.
+    pub fn to_text(&self) -> String {
+        let mut text = serde_json::to_string_pretty(&self.document).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Writes it in one step, for this user alone. A link is followed, so that it stays a link.
+    pub fn save(&self, path: &Path) -> Result<(), Failure> {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        write(&path, &self.to_text()).map_err(|error| {
+            let kind =
+                if error.kind() == io::ErrorKind::PermissionDenied { Kind::Denied } else { Kind::Invalid };
+            Failure::new(kind, format!("cannot write the manifest {}: {error}", path.display()))
+        })
+    }
+
+    /// All providers, by priority, then by name.
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// The provider of this name.
+    pub fn provider(&self, name: &str) -> Result<&Provider, Failure> {
+        let found = self.providers.iter().find(|provider| provider.name == name);
+        found.ok_or_else(|| {
+            let names: BTreeSet<_> = self.providers.iter().map(|provider| provider.name.as_str()).collect();
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            Failure::new(Kind::NotFound, format!("Provider not found: {name}"))
+                .hint(format!("the manifest has: {names}"))
+        })
+    }
+}
+
+impl Provider {
+    /// The pointer to its key, for what cannot be done without one.
+    pub fn needed_pointer(&self) -> Result<&Reference, Failure> {
+        self.pointer.as_ref().ok_or_else(|| {
+            Failure::new(Kind::Invalid, format!("Provider has no vault_key: {}", self.name)).hint(
+                "write `\"vault_key\": \"SOME/NAME\"` into its part of the manifest, or use it without a key",
+            )
+        })
+    }
+}
+
+/// A provider whose fields are known to be as they should.
+fn provider(name: &str, value: &Value) -> Provider {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
+    let vault_key = text("vault_key");
+    Provider {
+        name: name.to_owned(),
+        sort: text("type").unwrap_or_default(),
+        pointer: vault_key.as_deref().and_then(|key| pointer(key).ok()),
+        vault_key,
+        env_var: text("env_var"),
+        endpoint: text("endpoint"),
+        base_url_env: text("base_url_env"),
+        priority: value
+            .get("priority")
+            .and_then(Value::as_u64)
+            .and_then(|at| at.try_into().ok())
+            .unwrap_or(LAST),
+    }
+}
+
+/// A full reference, or the name of an entry of the keyring.
+fn pointer(text: &str) -> Result<Reference, String> {
+    if text.contains("://") {
+        return Reference::parse(text).map_err(|fault| fault.message().to_owned());
+    }
+    match text.trim() {
+        "" => Err("the pointer is empty".into()),
+        _ if text.contains(char::is_control) => Err("a control character".into()),
+        _ => Ok(Place::Keyring(Entry { service: SERVICE.into(), name: text.into() }).into()),
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LIMIT + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LIMIT {
+        true => Err(io::Error::other("it is larger than any manifest")),
+        false => Ok(text),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let message = format!("cannot read the manifest {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(Kind::NotFound, message).hint("make one: leasehold init"),
+        io::ErrorKind::PermissionDenied => Failure::new(Kind::Denied, message),
+        _ => Failure::new(Kind::Invalid, message),
+    }
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut partial = PathBuf::from(path).into_os_string();
+    partial.push(format!(".{}.new", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let moved = written.and_then(|()| std::fs::rename(&partial, path));
+    if moved.is_err() {
+        // The old manifest stays; what is half written is of no use.
+        let _ = std::fs::remove_file(&partial);
+    }
+    moved.and_then(|()| File::open(folder)?.sync_all())
+}
+
+impl fmt::Display for ManifestFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, fault) in self.0.iter().enumerate() {
+            write!(f, "{}{fault}", if at == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_starter_is_a_manifest_and_its_order_is_by_priority() {
+        let names: Vec<_> =
+            Manifest::starter("node").providers().iter().map(|provider| provider.name.clone()).collect();
+        assert_eq!(names, ["openai_pro", "openrouter", "local_ollama"]);
+        let text = r#"{"providers":{"z":{},"b":{"priority":2},"a":{"priority":2},"y":{}}}"#;
+        let manifest = Manifest::parse(text).unwrap();
+        let order: Vec<_> =
+            manifest.providers().iter().map(|provider| (provider.name.as_str(), provider.priority)).collect();
+        assert_eq!(order, [("a", 2), ("b", 2), ("y", LAST), ("z", LAST)]);
+    }
+
+    #[test]
+    fn pointers_are_names_of_the_keyring_or_full_references() {
+        let check = |text: &str, expect: &str| assert_eq!(pointer(text).unwrap().to_string(), expect);
+        check("api.openai.com/pro_key", "keyring://agent_vault/api.openai.com/pro_key");
+        check("vault://secret/ai#openai", "vault://secret/ai#openai");
+        check("env://OPENAI_API_KEY", "env://OPENAI_API_KEY");
+    }
+
+    #[test]
+    fn what_others_wrote_survives_a_load_and_a_save() {
+        let folder = std::env::temp_dir().join(format!("leasehold-manifest-{:08x}", random::number()));
+        let path = folder.join("ai/manifest.json");
+        let text =
+            r#"{"z":1,"providers":{"b":{"models":["x"],"usage":{"n":1.5}},"a":{}},"version":"2026.1"}"#;
+        Manifest::parse(text).unwrap().save(&path).unwrap();
+        let again = Manifest::load(&path).unwrap();
+        assert_eq!(serde_json::to_string(&again.document).unwrap(), text);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(path.parent().unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_a_missing_file_has_a_hint() {
+        let folder = std::env::temp_dir().join(format!("leasehold-link-{:08x}", random::number()));
+        let (real, link) = (folder.join("real/manifest.json"), folder.join("manifest.json"));
+        let failure = Manifest::load(&link).unwrap_err();
+        assert_eq!((failure.kind(), failure.advice()), (Kind::NotFound, Some("make one: leasehold init")));
+        Manifest::starter("node").save(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        Manifest::starter("other").save(&link).unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert!(std::fs::read_to_string(&real).unwrap().contains("other"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn ten_thousand_providers_are_read() {
+        let rows: Vec<_> =
+            (0..10_000).map(|n| format!(r#""p{n}":{{"vault_key":"k/{n}","priority":{n}}}"#)).collect();
+        let manifest = Manifest::parse(&format!(r#"{{"providers":{{{}}}}}"#, rows.join(","))).unwrap();
+        assert_eq!(manifest.provider("p9999").unwrap().priority, 9_999);
+        assert_eq!(manifest.provider("none").unwrap_err().to_string(), "Provider not found: none");
+    }
+}

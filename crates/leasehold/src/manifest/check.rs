@@ -1,0 +1,316 @@
+//! What is wrong with a manifest: all of it at once, each with its place.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
+use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use leasehold_core::name::Address;
+use serde_json::{Map, Value};
+
+use super::{ManifestFaults, pointer};
+
+/// One fault, with its line and column, both from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestFault {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+    /// What is wrong. It quotes names, never a value.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<&'static str>,
+}
+
+impl fmt::Display for ManifestFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)?;
+        self.hint.map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
+    }
+}
+
+/// The fields of a provider that are known, and what each holds. All are optional, and may be null.
+const FIELDS: [(&str, Field); 6] = [
+    ("type", Field::Text),
+    ("vault_key", Field::Pointer),
+    ("env_var", Field::Variable),
+    ("base_url_env", Field::Variable),
+    ("endpoint", Field::Url),
+    ("priority", Field::Number),
+];
+
+#[derive(Clone, Copy)]
+enum Field {
+    Text,
+    Pointer,
+    Variable,
+    Url,
+    Number,
+}
+
+/// The beginnings by which keys of well-known services are known.
+const KEY_BEGINNINGS: [&str; 19] = [
+    "sk-",
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "AIza",
+    "gsk_",
+    "xai-",
+    "hf_",
+    "hvs.",
+    "hvb.",
+    "AKIA",
+    "xoxb-",
+    "xoxp-",
+    "eyJ",
+];
+
+/// The document, if nothing is wrong with it.
+pub(super) fn document(text: &str) -> Result<Map<String, Value>, ManifestFaults> {
+    // The parser's message may quote what it choked on, so only its place is told.
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        let fault = ManifestFault {
+            line: error.line(),
+            column: error.column(),
+            message: "this is not JSON".into(),
+            hint: None,
+        };
+        ManifestFaults(vec![fault])
+    })?;
+    let mut checker = Checker { text, faults: Vec::new() };
+    match parse_to_ast(text, &CollectOptions::default(), &strict()) {
+        Ok(parsed) => checker.root(parsed.value.as_ref()),
+        Err(error) => checker.fault(error.range().start, "this is not JSON", None),
+    }
+    match (value, checker.faults) {
+        (Value::Object(document), faults) if faults.is_empty() => Ok(document),
+        (_, mut faults) => {
+            faults.sort_by_key(|fault| (fault.line, fault.column));
+            Err(ManifestFaults(faults))
+        }
+    }
+}
+
+fn strict() -> ParseOptions {
+    ParseOptions {
+        allow_comments: false,
+        allow_loose_object_property_names: false,
+        allow_trailing_commas: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    }
+}
+
+struct Checker<'a> {
+    text: &'a str,
+    faults: Vec<ManifestFault>,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, at: usize, message: impl Into<String>, hint: Option<&'static str>) {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        self.faults.push(ManifestFault { line, column, message: message.into(), hint });
+    }
+
+    fn root(&mut self, root: Option<&Node<'_>>) {
+        let Some(Node::Object(root)) = root else {
+            return self.fault(0, "a manifest is an object", None);
+        };
+        self.doubles(root);
+        self.secrets(&Node::Object(root.clone()));
+        match root.get("providers").map(|providers| &providers.value) {
+            None => self.fault(root.range.start, "`providers` is missing", None),
+            Some(Node::Object(providers)) => self.providers(providers),
+            Some(other) => self.fault(other.range().start, "`providers` is an object", None),
+        }
+        for name in ["version", "identity"] {
+            if let Some(prop) = root.get(name).filter(|prop| !matches!(prop.value, Node::StringLit(_))) {
+                self.fault(prop.value.range().start, format!("`{name}` is a text"), None);
+            }
+        }
+    }
+
+    fn providers(&mut self, providers: &Object<'_>) {
+        self.doubles(providers);
+        for prop in &providers.properties {
+            match &prop.value {
+                Node::Object(provider) => self.provider(provider),
+                other => self.fault(other.range().start, "a provider is an object", None),
+            }
+            let name = prop.name.as_str();
+            if name.trim().is_empty() || name.contains(char::is_control) {
+                self.fault(prop.range.start, "this is no name for a provider", None);
+            }
+        }
+    }
+
+    fn provider(&mut self, provider: &Object<'_>) {
+        self.doubles(provider);
+        for (name, field) in FIELDS {
+            if let Some(prop) = provider.get(name) {
+                self.field(name, field, prop);
+            }
+        }
+    }
+
+    fn field(&mut self, name: &str, field: Field, prop: &ObjectProp<'_>) {
+        let at = prop.value.range().start;
+        let wrong = match (field, &prop.value) {
+            (_, Node::NullKeyword(_)) => return,
+            (Field::Number, Node::NumberLit(number)) if number.value.parse::<u32>().is_ok() => return,
+            (Field::Number, _) => "is a whole number from 0 on".to_owned(),
+            (Field::Text, Node::StringLit(_)) => return,
+            (Field::Pointer, Node::StringLit(text)) => match pointer(&text.value) {
+                Ok(_) => return,
+                Err(message) => format!("is no pointer: {message}"),
+            },
+            (Field::Variable, Node::StringLit(text)) if is_variable(&text.value) => return,
+            (Field::Variable, Node::StringLit(_)) => "is no name of a variable".to_owned(),
+            (Field::Url, Node::StringLit(text)) if is_url(&text.value) => return,
+            (Field::Url, Node::StringLit(_)) => "is no http or https address".to_owned(),
+            (_, _) => "is a text".to_owned(),
+        };
+        self.fault(at, format!("`{name}` {wrong}"), None);
+    }
+
+    /// Of two with one name only one would count.
+    fn doubles(&mut self, object: &Object<'_>) {
+        let mut seen = HashMap::new();
+        for prop in &object.properties {
+            let name = prop.name.as_str();
+            if seen.insert(name.to_owned(), ()).is_some() {
+                self.fault(prop.range.start, "this name stands here twice", None);
+            }
+        }
+    }
+
+    /// What looks like a key is refused, wherever it stands.
+    fn secrets(&mut self, node: &Node<'_>) {
+        match node {
+            Node::StringLit(text) if looks_like_a_key(&text.value) => self.fault(
+                text.range.start,
+                "this looks like a key, which does not belong into a manifest",
+                Some("write a name of your choice here, and give the key to `leasehold set-key`; then change the key, since it was on the disk"),
+            ),
+            Node::Object(object) => object.properties.iter().for_each(|prop| self.secrets(&prop.value)),
+            Node::Array(array) => array.elements.iter().for_each(|element| self.secrets(element)),
+            _ => {}
+        }
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_plain && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+}
+
+/// An address of a host, with whatever path, and no user in it.
+fn is_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    matches!(scheme, "http" | "https") && Address::parse(&format!("{scheme}://{host}")).is_ok()
+}
+
+/// By its beginning, or as a long run of letters and digits that nobody would choose for a name.
+fn looks_like_a_key(text: &str) -> bool {
+    let is_known = KEY_BEGINNINGS
+        .iter()
+        .any(|beginning| text.starts_with(beginning) && text.len() >= beginning.len() + 12);
+    let is_random = text.len() >= 32
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte))
+        && text.bytes().filter(u8::is_ascii_digit).count() >= 4
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && !text.contains(['/', '-', '_']);
+    is_known || is_random
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Manifest;
+    use super::*;
+
+    fn check(text: &str, expect: &[&str]) {
+        let faults = Manifest::parse(text).map_or_else(|faults| faults.0, |_| Vec::new());
+        let told: Vec<_> =
+            faults.iter().map(|fault| format!("{}:{} {}", fault.line, fault.column, fault.message)).collect();
+        assert_eq!(told, expect, "{text}");
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once_with_their_places() {
+        check(r#"{"providers":{}}"#, &[]);
+        check("{", &["1:1 this is not JSON"]);
+        check("[]", &["1:1 a manifest is an object"]);
+        check("{}", &["1:1 `providers` is missing"]);
+        check(r#"{"providers":[]}"#, &["1:14 `providers` is an object"]);
+        check(r#"{"providers":{"a":1}}"#, &["1:19 a provider is an object"]);
+        check(
+            "{\"version\":1,\n \"providers\":{\"a\":{\"priority\":-1,\n\"endpoint\":\"ftp://x\",\"env_var\":\"A-B\",\"vault_key\":7}}}",
+            &[
+                "1:12 `version` is a text",
+                "2:31 `priority` is a whole number from 0 on",
+                "3:12 `endpoint` is no http or https address",
+                "3:32 `env_var` is no name of a variable",
+                "3:50 `vault_key` is a text",
+            ],
+        );
+        check(r#"{"providers":{"a":{},"a":{}}}"#, &["1:22 this name stands here twice"]);
+        check(
+            r#"{"providers":{"a":{"vault_key":" "}}}"#,
+            &["1:32 `vault_key` is no pointer: the pointer is empty"],
+        );
+        check(
+            r#"{"providers":{"a":{"vault_key":"vualt://x"}}}"#,
+            &[
+                "1:32 `vault_key` is no pointer: a reference begins with vault://, env://, file:// or keyring://",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_optional_may_be_missing_or_null() {
+        check(
+            r#"{"providers":{"a":{"vault_key":null,"env_var":null,"endpoint":null,"priority":null,"type":null}}}"#,
+            &[],
+        );
+        check(r#"{"providers":{"a":{"models":["x",{"y":[1]}],"usage":{"calls":3}}},"more":true}"#, &[]);
+    }
+
+    #[test]
+    fn a_key_is_refused_wherever_it_stands_and_not_shown() {
+        for key in [
+            "sk-proj-canary0123456789",
+            "ghp_canary0123456789abcdef",
+            "AIzacanary0123456789abcdef",
+            "hvs.canary0123456789abcdef",
+            "0123456789abcdef0123456789abcdef",
+        ] {
+            for text in [
+                format!(r#"{{"providers":{{"a":{{"vault_key":"{key}"}}}}}}"#),
+                format!(r#"{{"providers":{{}},"notes":["{key}"]}}"#),
+            ] {
+                let faults = Manifest::parse(&text).unwrap_err();
+                assert!(faults.to_string().contains("looks like a key"), "{faults}");
+                assert!(!format!("{faults} {faults:?}").contains(key), "{faults}");
+            }
+        }
+        for name in ["api.openai.com/pro_key", "sk-8", "a-long-name-of-a-provider-with-words-2026"] {
+            assert!(!looks_like_a_key(name), "{name}");
+        }
+    }
+}
