@@ -39,8 +39,8 @@ const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
   demo                     the main job against a real OpenBao server, step by step
-  test [--full] [FILTER]   every test, against real servers; --full the long ones too, and again with every
-                           feature on; FILTER runs those whose name holds it
+  test [--full] [FILTER]   every test, against real servers; --full the long ones too; FILTER runs those whose
+                           name holds it
   fuzz [--seconds N] [TARGET]
                            what comes from outside, fuzzed, 20 s each
   mutants [FILE..]         plants faults in the code that decides: the tests have to catch them

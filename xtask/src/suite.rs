@@ -16,36 +16,17 @@ pub(crate) fn test(words: &[&str]) -> Outcome {
     let server = tools::server()?;
     tools::packages()?;
     say(&format!("server: {}", server.display()));
-    for round in plan.rounds() {
-        run(cargo(["build", "--package", "leasehold-cli"]).args(round.features))?;
-        let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
-        tests.args(round.features).args(plan.filter).args(round.after());
-        run(tests.env("LEASEHOLD_SERVER_BIN", &server))?;
-    }
-    Ok(())
-}
-
-/// One run of the tests.
-#[derive(Debug, PartialEq)]
-struct Round {
-    features: &'static [&'static str],
-    has_long: bool,
+    run(&mut cargo(["build", "--package", "leasehold-cli"]))?;
+    let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
+    run(tests.args(plan.filter).args(plan.after()).env("LEASEHOLD_SERVER_BIN", &server))
 }
 
 impl Plan<'_> {
-    /// Long tests run once in a full run, and if the filter names one.
-    fn rounds(&self) -> Vec<Round> {
-        let is_named = self.filter.is_some_and(|filter| filter.contains("long_"));
-        let first = Round { features: &[], has_long: self.full || is_named };
-        let second = self.full.then_some(Round { features: &["--all-features"], has_long: false });
-        std::iter::once(first).chain(second).collect()
-    }
-}
-
-impl Round {
-    /// What the tests themselves are told. A long one has a name that begins with `long_`.
+    /// What the tests themselves are told. A long one has a name that begins with `long_`, and runs in a full run, or
+    /// when the filter names one.
     fn after(&self) -> &'static [&'static str] {
-        if self.has_long { &[] } else { &["--", "--skip", "long_"] }
+        let has_long = self.full || self.filter.is_some_and(|filter| filter.contains("long_"));
+        if has_long { &[] } else { &["--", "--skip", "long_"] }
     }
 }
 
@@ -85,15 +66,13 @@ mod tests {
     }
 
     #[test]
-    fn tests_of_length_run_once_and_when_they_are_named() {
-        let check = |words: &[&str], expect: &[bool]| {
-            let rounds = plan(words).unwrap().rounds();
-            let skips = rounds.iter().map(|round| !round.after().is_empty()).collect::<Vec<_>>();
-            assert_eq!(skips, expect, "{words:?}");
+    fn the_rest_runs_in_full_and_when_they_are_named() {
+        let check = |words: &[&str], has_long: bool| {
+            assert_eq!(plan(words).unwrap().after().is_empty(), has_long, "{words:?}");
         };
-        check(&[], &[true]);
-        check(&["row_05"], &[true]);
-        check(&["long_row_05"], &[false]);
-        check(&["--full"], &[false, true]);
+        check(&[], false);
+        check(&["row_05"], false);
+        check(&["long_row_05"], true);
+        check(&["--full"], true);
     }
 }
