@@ -134,6 +134,11 @@ impl VaultClient {
         self.transport.addresses()
     }
 
+    /// How many answers have come to this client and all its clones: signs of life of the server.
+    pub(crate) fn answers(&self) -> u64 {
+        self.transport.answers()
+    }
+
     /// The namespace of all calls that name none.
     pub fn namespace(&self) -> Option<&Namespace> {
         self.namespace.as_ref()

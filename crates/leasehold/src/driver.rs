@@ -1,6 +1,7 @@
 //! The one loop: it tells the ledger what happened, and does what the ledger says.
 
 mod log;
+mod probe;
 mod waiters;
 
 use std::collections::{BTreeSet, HashMap};
@@ -25,6 +26,7 @@ use crate::random;
 use crate::worker::Worker;
 
 use log::log;
+use probe::probe;
 use waiters::{Answer, Waiters};
 
 /// The loop looks at the clock at least this often. Its timers stand still while the machine sleeps, so this is how long
@@ -32,8 +34,6 @@ use waiters::{Answer, Waiters};
 const LONGEST_NAP: Duration = Duration::from_secs(1);
 /// More than this between two looks, and the machine or the process has slept.
 const LEAP: Duration = Duration::from_secs(5);
-/// How long the server may take to say that it is there.
-const PROBE: Duration = Duration::from_millis(900);
 /// How many events a listener may lag behind.
 const EVENTS: usize = 256;
 
@@ -152,25 +152,36 @@ impl Engine {
         token: &Credential,
         operation: &O,
     ) -> Result<O::Answer, Failure> {
+        // A token of the operation's own, such as one to be looked up, may be dead in its own right.
+        if !matches!(operation.call().bearer, Bearer::Client) {
+            return client.send(operation).await;
+        }
+        self.act(client, token, |client| async move { client.send(operation).await }).await
+    }
+
+    /// Does something with a client that has the present value of a token, and once more with the successor's if that
+    /// was dead.
+    pub(crate) async fn act<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        client: &VaultClient,
+        token: &Credential,
+        act: impl Fn(VaultClient) -> F,
+    ) -> Result<T, Failure> {
         let with =
             |grant: &Grant| grant.token().map_or_else(|| client.clone(), |it| client.with_token(it.clone()));
         let grant = match token.hold() {
             Some(grant) => grant,
             None => self.successor(token.slot(), None).await?,
         };
-        let refused = match with(&grant).send(operation).await {
+        let refused = match act(with(&grant)).await {
             Err(failure) if failure.kind() == Kind::Expired => failure,
             result => return result,
         };
-        // A token of the operation's own, such as one to be looked up, may be dead in its own right.
-        if !matches!(operation.call().bearer, Bearer::Client) {
-            return Err(refused);
-        }
         let next = self.successor(token.slot(), Some(Arc::clone(&grant))).await?;
         if Arc::ptr_eq(&next, &grant) {
             return Err(refused);
         }
-        with(&next).send(operation).await
+        act(with(&next)).await
     }
 
     /// Tells the engine that somebody was refused with this generation of a credential.
@@ -319,18 +330,13 @@ impl Driver {
         self.waiters.probe_at().filter(|_| self.probe.is_empty() && !has_others)
     }
 
-    /// Asks whether the server is there at all once somebody has waited for a second: an errand may take longer than
-    /// that, and a server that hangs is not to be waited for.
+    /// Asks whether the server is there at all once somebody has waited for a while: an errand may take longer than that,
+    /// and a server that hangs is not to be waited for.
     fn probe(&mut self, now: Moment) {
         if self.probe_at().is_none_or(|at| at > now) {
             return;
         }
-        let client = self.worker.client.clone();
-        self.probe.spawn(async move {
-            let silence = || Failure::new(Kind::Unreachable, format!("no answer from {}", client.address()));
-            let asked = tokio::time::timeout(PROBE, client.health_check()).await;
-            asked.map_err(|_| silence())?.map(|_| ())
-        });
+        self.probe.spawn(probe(self.worker.client.clone()));
     }
 
     fn conclude(&mut self, done: Result<Done, JoinError>) {

@@ -141,7 +141,9 @@ impl Session {
 
     /// Holds what this reference names. All fields come from one grant, however often it is asked for.
     pub async fn ask(&self, reference: &VaultReference) -> Result<Credential, Failure> {
-        let asker = match self.client().await?.mount_of(reference).await? {
+        let login = self.log_in().await?;
+        let mount_of = |client: VaultClient| async move { client.mount_of(reference).await };
+        let asker = match self.engine.act(&self.client, login, mount_of).await? {
             Some(_) => LOGIN,
             None => self.parent().await,
         };

@@ -7,7 +7,7 @@ mod connect;
 
 mod leader;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub struct Transport {
     body_limit: usize,
     /// The state of the server after our last write, so that a standby that is behind does not answer.
     index: Mutex<Option<HeaderValue>>,
+    /// How many answers have begun to come.
+    answers: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,7 @@ impl Transport {
             try_timeout: settings.try_timeout,
             body_limit: settings.body_limit,
             index: Mutex::default(),
+            answers: AtomicU64::new(0),
         })
     }
 
@@ -125,6 +128,11 @@ impl Transport {
     /// Whether there is another address to ask when one fails.
     pub(crate) fn has_others(&self) -> bool {
         self.endpoints.len() > 1
+    }
+
+    /// Counts the answers, of whatever kind, from their first line on.
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     fn endpoint(&self) -> &Endpoint {
@@ -198,6 +206,7 @@ impl Transport {
     ) -> Result<Try, Failure> {
         let request = self.request(endpoint, call, token, namespace)?;
         let response = endpoint.client.request(request).await.map_err(|error| lost(endpoint, &error))?;
+        self.answers.fetch_add(1, Ordering::Relaxed);
         self.read(endpoint, call, response).await
     }
 

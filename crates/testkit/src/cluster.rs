@@ -82,7 +82,7 @@ impl Cluster {
     /// Stops a node as a hung host would be: connections are accepted by the kernel and never answered. With two
     /// of them the quorum is lost.
     pub fn stop(&self, node: usize) {
-        self.nodes[node].process.signal(Signal::STOP);
+        self.nodes[node].process.stop();
     }
 
     /// Lets a node go on after [`stop`](Self::stop).

@@ -3,7 +3,6 @@
 use crate::deadline;
 use crate::tools::on_path;
 use rustix::process::{Pid, Signal, kill_process_group};
-use std::io;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,6 +11,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
+use std::{fs, io};
 
 /// How long a program may take to end in its own way before it is killed.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -70,6 +70,19 @@ impl Process {
     /// Sends a signal to the whole group. A group that is gone is not an error.
     pub(crate) fn signal(&self, signal: Signal) {
         let _ = kill_process_group(self.group, signal);
+    }
+
+    /// Stops the group and waits until no thread of the program runs any more. On a busy machine they go on for a while
+    /// after the signal is sent.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.child.id());
+        let stats = || {
+            fs::read_dir(&threads).into_iter().flatten().flatten().map(|thread| thread.path().join("stat"))
+        };
+        let is_stopped = |stat: String| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'));
+        let all = || stats().all(|stat| fs::read_to_string(stat).map_or(true, is_stopped)).then_some(());
+        assert!(deadline::wait_for(deadline::START, all).is_some(), "it goes on after SIGSTOP");
     }
 
     /// Whether it has ended by itself; reaps it if so.

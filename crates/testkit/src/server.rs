@@ -110,7 +110,7 @@ impl Server {
 
     /// Stops it as a hung host would be: connections are accepted by the kernel and never answered.
     pub fn stop(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.stop();
     }
 
     /// Lets it go on after [`stop`](Self::stop).

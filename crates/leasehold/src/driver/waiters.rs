@@ -11,8 +11,9 @@ use crate::credential::Credential;
 /// What somebody who waits gets in the end.
 pub(super) type Answer = oneshot::Sender<Result<Credential, Failure>>;
 
-/// Who has waited for so long is told what is wrong with the server, if anything is.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// After so long the server is asked whether it is there. It has 900 ms to say so, and whoever waits has to know within
+/// two seconds, also on a busy machine.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 /// Those who wait, by what they wait for.
 #[derive(Debug, Default)]

@@ -31,7 +31,7 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// The highest rate of a window, in parts of the steady rate.
 const PEAK: f64 = 1.3;
 
-/// How soon a failed login is asked for again; the engine tries when it sees fit.
+/// How often a login is asked for until there is one; the engine tries when it sees fit.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A server, and what its engines log in with.
@@ -101,16 +101,27 @@ impl Fleet {
         let mut starting = JoinSet::new();
         for session in sessions {
             starting.spawn(async move {
-                let mut failures = 0;
+                let (mut asks, mut count) = (tokio::time::interval(AGAIN), 0);
+                asks.tick().await;
                 while session.log_in().await.is_err() {
-                    failures += 1;
-                    tokio::time::sleep(AGAIN).await;
+                    count += 1;
+                    asks.tick().await;
                 }
-                (session, failures)
+                (session, count)
             });
         }
         let (sessions, failures): (_, Vec<usize>) = starting.join_all().await.into_iter().unzip();
         Self { sessions, begun, healthy: start.elapsed(), failures: failures.iter().sum() }
+    }
+
+    /// Looks at it for so long, window by window, while the server counts the requests: the fewest that held a token.
+    async fn watch(&self, time: Duration) -> usize {
+        let (begin, mut windows, mut fewest) = (Instant::now(), tokio::time::interval(WINDOW), usize::MAX);
+        while begin.elapsed() < time {
+            windows.tick().await;
+            fewest = fewest.min(self.healthy().await);
+        }
+        fewest
     }
 
     /// How many hold a token.
@@ -132,11 +143,6 @@ impl Fleet {
         let owed = closing.join_all().await.iter().map(Vec::len).sum();
         (start.elapsed(), owed)
     }
-}
-
-/// Lets so much time pass: rates are counted over it.
-async fn pass(time: Duration) {
-    tokio::time::sleep(time).await;
 }
 
 /// The highest rate of the windows from `from` to `to`, in a second.
@@ -167,12 +173,12 @@ async fn long_row_34_a_thousand_engines_restarted_together_are_no_herd() {
     // The steady rate, once the first start has been forgotten.
     let first = Fleet::start(&field, ENGINES, spread).await;
     let settled = first.healthy + life;
-    pass(life + 60 * second).await;
+    first.watch(life + 60 * second).await;
     let steady = mean(&field.requests(first.begun).await, settled, settled + 60 * second);
     let (stopped, owed) = first.close().await;
 
     let fleet = Fleet::start(&field, ENGINES, spread).await;
-    pass(2 * life).await;
+    let fewest = fleet.watch(2 * life).await;
     let requests = field.requests(fleet.begun).await;
     let peak = peak(&requests, Duration::ZERO, fleet.healthy + 2 * life);
     let logins = of(&requests, "login");
@@ -188,7 +194,7 @@ async fn long_row_34_a_thousand_engines_restarted_together_are_no_herd() {
         "34",
         &format!(
             "{ENGINES} engines, tokens of {} s, a spread of {} s: as a rule {steady:.1} requests/s; restarted together at \
-             most {peak:.1}/s in 5 s, {:.2} of that; all healthy after {:.1} s; before, all but {owed} had given their \
+             most {peak:.1}/s in 5 s, {:.2} of that; all healthy after {:.1} s, and at least {fewest} of them from then on; before, all but {owed} had given their \
              tokens back in {:.1} s",
             life.as_secs(),
             spread.as_secs(),
@@ -207,12 +213,12 @@ async fn long_row_34_a_server_that_is_back_meets_no_storm_of_a_thousand_engines(
     let (life, outage) = (40 * second, 10 * second);
     let field = Field::new(life);
     let fleet = Fleet::start(&field, ENGINES, life).await;
-    pass(life).await;
+    fleet.watch(life).await;
     field.aside(Server::seal).await;
-    pass(outage).await;
+    let fewest = fleet.watch(outage).await;
     field.aside(Server::unseal).await;
     let back = Timestamp::now();
-    pass(4 * WINDOW).await;
+    fleet.watch(4 * WINDOW).await;
     let requests = field.requests(back).await;
     let made_up = mean(&requests, Duration::ZERO, 2 * WINDOW);
     // What fell due meanwhile is made up for, each once, beside what falls due anyhow.
@@ -224,7 +230,8 @@ async fn long_row_34_a_server_that_is_back_meets_no_storm_of_a_thousand_engines(
         "34b",
         &format!(
             "{ENGINES} engines, the server sealed for {} s and back: {made_up:.1} requests/s in the first 10 s, where \
-             {due:.1} had been missed or were due; at most {:.1}/s in 5 s; {} had to log in again; all healthy",
+             {due:.1} had been missed or were due; at most {:.1}/s in 5 s; at least {fewest} held a token in the outage, {} had to log \
+             in again; all healthy",
             outage.as_secs(),
             peak(&requests, Duration::ZERO, 4 * WINDOW),
             of(&requests, "login"),

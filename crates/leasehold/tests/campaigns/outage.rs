@@ -13,7 +13,8 @@ use crate::run::{CHILD, DYNAMIC, LOGIN, Run, STATIC, accessor, approle, field, i
 /// How soon a caller has an answer, and how soon a token is good once the server is back.
 const ANSWER: Duration = Duration::from_secs(2);
 const BACK: Duration = Duration::from_secs(5);
-/// How often the world is looked at.
+/// How often each engine is asked for something new, and how often it is looked whether all is good again.
+const ASKS: Duration = Duration::from_millis(200);
 const BEAT: Duration = Duration::from_millis(100);
 
 /// How a server is away.
@@ -117,9 +118,9 @@ async fn outages(plan: &[(Away, u64)]) -> Sum {
         let before = proxy.requests("").len();
         away.begin(&server, &proxy);
         let begin = Instant::now();
-        let mut beat = tokio::time::interval(BEAT);
+        let mut asks = tokio::time::interval(ASKS);
         while begin.elapsed() < length {
-            beat.tick().await;
+            asks.tick().await;
             for tenant in [&keeper, &loser] {
                 slot += 1;
                 sum.slowest = sum.slowest.max(new_ask(&tenant.run, SlotId(slot), *away).await);
@@ -134,11 +135,14 @@ async fn outages(plan: &[(Away, u64)]) -> Sum {
         let back = Instant::now();
         good(&server, &[keeper.tokens(), loser.tokens()].concat()).await;
         sum.back = sum.back.max(back.elapsed());
-        for lease in [&keeper.lease, &loser.lease] {
+        let leases = [&keeper.lease, &loser.lease];
+        for lease in leases {
             held(lease).await;
-            assert!(postgres.accepts(&field(lease, "username"), &field(lease, "password")));
         }
         sum.lease = sum.lease.max(back.elapsed());
+        for lease in leases {
+            assert!(postgres.accepts(&field(lease, "username"), &field(lease, "password")));
+        }
         let mut beat = tokio::time::interval(BEAT);
         while back.elapsed() < Duration::from_secs(10) {
             beat.tick().await;

@@ -18,7 +18,7 @@ use crate::ground::settings;
 use crate::run::{LOGIN, Run, approle, identity};
 
 /// How long a token lives on beside its successor.
-const OVERLAP: Duration = Duration::from_secs(1);
+const OVERLAP: Duration = Duration::from_secs(2);
 /// How many read and use each token, and how many reads each makes between two requests.
 const READERS: usize = 3;
 const READS: usize = 200;
@@ -80,7 +80,7 @@ impl Sum {
 
 fn campaign(sessions: usize, rotations: usize) -> Sum {
     let server = Server::start();
-    let role = approle(&server, json!({ "token_ttl": "6s", "token_max_ttl": "6s" }));
+    let role = approle(&server, json!({ "token_ttl": "10s", "token_max_ttl": "10s" }));
     let parts = together(sessions, |at| session(at, &server, &role, rotations));
     assert_eq!(server.accessors().len(), 1, "all was given back");
     parts.iter().fold(Sum::default(), Sum::add)
@@ -90,8 +90,8 @@ async fn session(at: usize, server: &Server, role: &AppRole, rotations: usize) -
     let folder = server.folder().join(format!("journal{at}"));
     let life = Duration::from_secs(60);
     let run = Run::start_by(Clock::default(), life, server.address(), identity(role), &folder);
-    // Early, so that a slow machine has time: the token cannot be renewed beyond its six seconds.
-    let renew = Renew::Part { from: 300, to: 400 };
+    // Early, so that a slow machine has time: the token cannot be renewed beyond its ten seconds.
+    let renew = Renew::Part { from: 100, to: 200 };
     let policy = Arc::new(Policy { renew, overlap: OVERLAP, ..Policy::default() });
     let login = run.engine.ask(LOGIN, Scope::Login, None, policy).await.unwrap();
     let client = VaultClient::new(&settings(&[server.address()]), None).unwrap();

@@ -3,18 +3,19 @@
 use std::env;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leasehold::client::VaultClient;
 use leasehold::core::event::{End, Event};
-use leasehold::core::{Holding, Kind, Policy, Scope};
+use leasehold::core::{Holding, Kind, Policy, Scope, SlotId};
 use leasehold::credential::Credential;
 use leasehold::journal::{Leftover, What, leftovers};
 use leasehold::session::{Session, SessionSettings};
+use leasehold::vault::token::{Lookup, Subject};
 use leasehold_testkit::{AppRole, Canaries, Fault, Postgres, Proxy, Server};
 use serde_json::json;
 
-use crate::ground::{assert_failure, settings, timed, until};
+use crate::ground::{assert_failure, reference, settings, timed, until};
 use crate::run::{
     APP, CHILD, DYNAMIC, LOGIN, PATIENCE, Run, STATIC, TTL, accessor, approle, brought, changed, field,
     files, identity, journal, token,
@@ -213,26 +214,68 @@ async fn a_server_that_is_away_does_not_hold_up_the_end() {
 
     // The next run at this server gives it back.
     proxy.set(Fault::Pass);
-    let state_dir = server.folder().to_owned();
-    let client = VaultClient::new(&settings(&[&proxy.address()]), None).unwrap();
     server.policy(
         "app",
         &format!("{APP} path \"auth/token/revoke-accessor\" {{ capabilities = [\"update\"] }}"),
     );
-    let (identity, policy) = (identity(&role), Policy::default());
-    let next = SessionSettings {
-        client,
-        identity,
-        state_dir,
-        parent_ttl: TTL,
-        start_spread: Duration::ZERO,
-        policy,
-    };
-    let session = Session::start(next).unwrap();
+    let session = session(&server, &proxy, &role);
     session.log_in().await.unwrap();
     assert!(session.close(PATIENCE).await.is_empty());
     assert!(!server.is_alive(&held));
     assert_eq!(files(&journal(&server)), 0);
+}
+
+/// A session whose journal is where that of a [`Run`] is.
+fn session(server: &Server, proxy: &Proxy, role: &AppRole) -> Session {
+    let client = VaultClient::new(&settings(&[&proxy.address()]), None).unwrap();
+    let (identity, policy) = (identity(role), Policy::default());
+    let (state_dir, start_spread) = (server.folder().to_owned(), Duration::ZERO);
+    Session::start(SessionSettings { client, identity, state_dir, parent_ttl: TTL, start_spread, policy })
+        .unwrap()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_session_whose_token_was_revoked_gives_what_is_asked_for_all_the_same() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.address());
+    let role = approle(&server, json!({ "token_ttl": "10m" }));
+    let session = session(&server, &proxy, &role);
+    let body = json!({ "accessor": accessor(session.log_in().await.unwrap()) });
+    assert_eq!(server.api("POST", "auth/token/revoke-accessor", Some(body)).0, 204);
+    let secret = session.ask(&reference("secret/db")).await.unwrap();
+    assert_eq!(field(&secret, "a"), "one");
+    assert_eq!((proxy.requests("lookup-self").len(), proxy.requests("login").len()), (1, 2));
+    assert!(session.close(PATIENCE).await.is_empty());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_server_that_is_slow_fails_nobody_who_waits() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.address());
+    let role = approle(&server, json!({ "token_ttl": "10m" }));
+    let run = Run::start(&proxy.address(), identity(&role), &journal(&server));
+    let own = run.client.with_token(run.log_in().await.hold().unwrap().token().unwrap().clone());
+    let slow = Duration::from_millis(2500);
+    // It refuses to say how it is, or is silent about it and answers others.
+    for (slot, health) in [(10, Fault::Answer(403, "{}".into())), (11, Fault::Hang)] {
+        proxy.set(Fault::Pass);
+        proxy.set_for("sys/health", health.clone(), usize::MAX);
+        proxy.set_for("token/create", Fault::Delay(slow), 1);
+        let others = async {
+            let mut beat = tokio::time::interval(Duration::from_millis(200));
+            loop {
+                beat.tick().await;
+                own.send(&Lookup(Subject::Own)).await.unwrap();
+            }
+        };
+        let begin = Instant::now();
+        tokio::select! {
+            child = run.ask(SlotId(slot), Scope::Child, Some(LOGIN)) => { child.unwrap(); }
+            () = others => {}
+        }
+        assert!(begin.elapsed() >= slow && !proxy.requests("sys/health").is_empty(), "{health:?}");
+    }
+    assert!(run.stop().await.is_empty());
 }
 
 #[tokio::test(flavor = "current_thread")]

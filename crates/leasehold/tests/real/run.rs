@@ -66,6 +66,8 @@ pub(crate) fn policy() -> Arc<Policy> {
 /// An engine and what it tells.
 pub(crate) struct Run {
     pub(crate) engine: Engine,
+    /// Of the same connections.
+    pub(crate) client: VaultClient,
     pub(crate) events: Receiver<Event>,
     pub(crate) told: Vec<Event>,
 }
@@ -85,9 +87,10 @@ impl Run {
     ) -> Self {
         let client = VaultClient::new(&settings(&[address]), None).unwrap();
         let journal = Arc::new(Journal::create(folder, address, None).unwrap());
-        let engine = Engine::start_by(clock, Arc::new(Worker::new(client, identity, journal, parent_ttl)));
+        let worker = Worker::new(client.clone(), identity, journal, parent_ttl);
+        let engine = Engine::start_by(clock, Arc::new(worker));
         let events = engine.events();
-        Self { engine, events, told: Vec::new() }
+        Self { engine, client, events, told: Vec::new() }
     }
 
     pub(crate) async fn ask(
