@@ -1,5 +1,6 @@
 //! All slots: inputs go in, errands and values come out.
 
+mod turns;
 mod results;
 mod debts;
 mod status;
@@ -14,7 +15,7 @@ use crate::failure::{Failure, Kind};
 use crate::grant::{Grant, Holding};
 use crate::lockout::Lockout;
 use crate::moment::Moment;
-use crate::pace::{Pace, Purpose, Turn};
+use crate::pace::Pace;
 use crate::policy::{Jitter, Policy};
 use crate::scope::{Scope, SlotId};
 use crate::seeded::Seeded;
@@ -316,77 +317,6 @@ impl Ledger {
         }
     }
 
-    /// Starts an errand when the pace of the identity allows it. One that somebody waits for was counted when it was
-    /// asked for.
-    fn start_in_turn(&mut self, id: SlotId, step: Step) {
-        if self.is_seeded(Seeded::NoPace) {
-            return self.start(id, step);
-        }
-        let now = self.now;
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        let is_awaited = slot.generation == 0 && slot.trouble.failure.is_none();
-        let given = slot.turn.take();
-        if !is_awaited {
-            let purpose = if slot.is_suspected { Purpose::Vital } else { step.purpose() };
-            let turn = self.paces.entry(slot.root).or_default().turn(given, now, purpose);
-            if turn.at > now {
-                slot.turn = Some(turn);
-                self.go_before(id);
-                return self.arm(id);
-            }
-        }
-        self.start(id, step);
-    }
-
-    /// Lets a token go before what lives on tokens: it changes turns with the first of that.
-    fn go_before(&mut self, id: SlotId) {
-        let (now, rank) = (self.now, |slot: &Slot| match slot.scope {
-            Scope::Login => 0,
-            Scope::Child => 1,
-            Scope::Secret(_) => 2,
-        });
-        let Some(own) = self.slots.get(&id).filter(|slot| slot.scope.is_token()) else { return };
-        let Some(turn) = own.turn else { return };
-        let is_better = |root: SlotId, other: &Option<Turn>| {
-            root == own.root && other.is_some_and(|other| other.beats(turn, now))
-        };
-        let slots =
-            self.slots.values().filter(|slot| rank(slot) > rank(own) && is_better(slot.root, &slot.turn));
-        let slots = slots.filter_map(|slot| Some((slot.turn?.at, Key::Slot(slot.id))));
-        let debts = self.debts.iter().filter(|(_, debt)| is_better(debt.root, &debt.turn));
-        let debts = debts.filter_map(|(id, debt)| Some((debt.turn?.at, Key::Debt(*id))));
-        let Some((_, first)) = slots.chain(debts).min() else { return };
-        let better = self.change_turn(first, turn);
-        if let Some(slot) = self.slots.get_mut(&id) {
-            slot.turn = better;
-        }
-    }
-
-    /// Gives another turn to what has one, which is handed back.
-    fn change_turn(&mut self, key: Key, turn: Turn) -> Option<Turn> {
-        match key {
-            Key::Slot(id) => {
-                let old = self.slots.get_mut(&id)?.turn.replace(turn);
-                self.arm(id);
-                old
-            }
-            Key::Debt(id) => {
-                let debt = self.debts.get_mut(&id)?;
-                debt.due = turn.at;
-                let old = debt.turn.replace(turn);
-                self.arm_debt(id);
-                old
-            }
-        }
-    }
-
-    /// Hands a turn back that will not be used.
-    fn take_back(&mut self, root: SlotId, turn: Option<Turn>) {
-        if let (Some(turn), Some(pace)) = (turn, self.paces.get_mut(&root)) {
-            pace.take_back(turn);
-        }
-    }
-
     fn start(&mut self, id: SlotId, step: Step) {
         let errand = ErrandId(self.number());
         let (asker, ground) = (self.asker_grant(id), self.ground(id).generation);
@@ -438,7 +368,8 @@ impl Ledger {
             asker.children.remove(&id);
         }
         self.take_back(slot.root, slot.turn);
-        if slot.root == id {
+        // What is still owed is given back at the same pace.
+        if slot.root == id && self.debts.is_empty() {
             self.paces.remove(&id);
         }
     }

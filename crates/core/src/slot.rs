@@ -19,7 +19,8 @@ use crate::scope::{Scope, SlotId};
 
 /// A life shorter than this counts as a failure: what dies at once is not obtained again at once.
 const SHORT_LIFE: Duration = Duration::from_secs(10);
-/// How much less than asked for a renewal may give before it counts as capped.
+/// How much less than asked for a renewal may give before it counts as capped, and how long an answer may take before
+/// it matters when the server began to count.
 const SLACK: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -76,7 +77,7 @@ pub(crate) struct Held {
     pub(crate) routine: Moment,
     /// How much the last renewal asked for.
     pub(crate) asked: Duration,
-    /// Until when it may live on the server by a renewal whose answer was lost.
+    /// Until when it may live on the server by a renewal whose answer was lost, or where the answer was slow.
     pub(crate) afterlife: Moment,
 }
 
@@ -354,7 +355,9 @@ impl Slot {
         let refusals = self.trouble.refusals.saturating_add(u16::from(is_refusal));
         let alike = if is_refusal { refusals } else { attempts };
         let wait = schedule::delay(&failure, is_login, alike, self.jitter);
-        let wait = if is_refusal { wait } else { wait.min(self.longest_wait(alike, now)) };
+        // That what is held cannot be renewed says nothing of another.
+        let is_final = is_refusal && step.may_obtain();
+        let wait = if is_final { wait } else { wait.min(self.longest_wait(alike, now)) };
         self.trouble = Trouble { failure: Some(failure), attempts, refusals, not_before: now + wait };
         is_login && is_refusal && self.lockout.refuse(now)
     }
@@ -369,10 +372,33 @@ impl Slot {
         }
     }
 
-    /// Notes that a renewal may have been carried out, whose answer was lost or will not be heard.
+    /// Notes that what was obtained with this generation of the asker, a replaced one, ends at this moment at the latest.
+    pub(crate) fn cap(&mut self, generation: u32, end: Moment) {
+        let held = self.held.as_mut().filter(|held| held.is_grounded() && held.ground == generation);
+        let flight = self.flight.as_mut().filter(|flight| flight.ground == generation);
+        let ceilings = [held.map(|held| &mut held.ceiling), flight.map(|flight| &mut flight.ceiling)];
+        for ceiling in ceilings.into_iter().flatten() {
+            *ceiling = Some(ceiling.map_or(end, |ceiling| ceiling.min(end)));
+        }
+    }
+
+    /// Notes that a renewal may have been carried out, whose answer was lost or will not be heard. How much one gives
+    /// that asked for nothing, the server alone knows.
     fn doubt(&mut self, carried_out: Moment) {
+        let is_asked = self.policy.increment.is_some();
         if let Some(held) = &mut self.held {
-            held.afterlife = held.afterlife.max(carried_out + held.asked);
+            let is_known = is_asked || held.grant.lease.ours;
+            let until = if is_known { carried_out + held.asked } else { Moment::NEVER };
+            held.afterlife = held.afterlife.max(until);
+        }
+    }
+
+    /// Notes that the server may have counted the life from as late as now.
+    pub(crate) fn outlive(&mut self, started: Moment, now: Moment, ttl: Option<Duration>) {
+        if let (Some(held), Some(ttl)) = (&mut self.held, ttl)
+            && now - started > SLACK
+        {
+            held.afterlife = now + ttl;
         }
     }
 

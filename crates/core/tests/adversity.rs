@@ -459,3 +459,124 @@ fn a_lease_that_could_not_be_renewed_during_an_outage_is_replaced_at_once_after_
     world.pass(seconds(10));
     assert!(world.is_alive(&world.served(slot).unwrap()));
 }
+
+#[test]
+fn what_lives_on_a_replaced_token_ends_with_a_login_of_which_nobody_knows_whether_it_lives() {
+    let lease = Terms { renewable: false, ..terms(600) };
+    let mut world = World { login: terms(60), lease, ..World::default() };
+    let login = world.login();
+    let parent = world.ask(1, Scope::Child, Some(0), Policy::default());
+    let slot = world.ask(2, world::secret("database/creds/app"), Some(1), Policy::default());
+    world.pass(seconds(1));
+    let first = world.served(parent).unwrap();
+    world.rule = Some(|task| match task {
+        Task::Obtain(Scope::Secret(_)) => Some(Failure::new(Kind::Denied, "no more of these")),
+        _ => None,
+    });
+    world.tell(Input::Hurry(parent));
+    world.pass(seconds(1));
+    assert_ne!(world.served(parent).unwrap(), first);
+    // The renewal of the login is carried out, but its answer and all others are lost.
+    world.fates = [Some(Fate::Garbled); 100].into();
+    while !world.ended(login, End::Expired) {
+        assert!(world.served(slot).is_some(), "its token and the login live");
+        world.pass(Duration::from_millis(100));
+    }
+    assert_eq!((world.served(parent), world.served(slot)), (None, None));
+    assert!(world.faults.is_empty(), "{:?}", world.faults);
+}
+
+#[test]
+fn what_lives_on_a_replaced_token_ends_with_a_login_that_was_replaced_after_it() {
+    let login = Terms { renewable: false, ours: false, ..terms(60) };
+    let mut world = World { login, lease: Terms { renewable: false, ..terms(600) }, ..World::default() };
+    world.login();
+    let parent = world.ask(1, Scope::Child, Some(0), Policy::default());
+    let slot = world.ask(2, world::secret("database/creds/app"), Some(1), Policy::default());
+    world.pass(seconds(1));
+    world.rule = Some(|task| match task {
+        Task::Obtain(Scope::Secret(_)) => Some(Failure::new(Kind::Denied, "no more of these")),
+        _ => None,
+    });
+    world.tell(Input::Hurry(parent));
+    world.pass(seconds(50));
+    assert_eq!((world.count("create"), world.count("login")), (3, 2));
+    assert!(world.is_alive(&world.served(slot).expect("the first login lives")));
+    world.pass(seconds(9));
+    assert_eq!(world.served(slot), None);
+    assert!(world.faults.is_empty(), "{:?}", world.faults);
+}
+
+#[test]
+fn what_was_answered_late_is_owed_until_it_has_ended_for_sure() {
+    let login = Terms { renewable: false, ..terms(100) };
+    let mut world = World { login, latency: seconds(20), ..World::default() };
+    world.login();
+    world.pass(seconds(21));
+    world.rule = Some(|task| match task {
+        Task::Revoke(_) => Some(Failure::new(Kind::Denied, "no right to")),
+        _ => None,
+    });
+    world.tell(Input::Stop);
+    for (span, owed) in [(98, 1), (1, 0)] {
+        world.pass(seconds(span));
+        assert_eq!(world.ledger.owed().count(), owed, "the server may have counted from its answer on");
+    }
+}
+
+#[test]
+fn what_hangs_below_a_brought_token_is_given_back_whatever_a_renewal_may_have_given_that() {
+    let mut world = World { login: Terms { ours: false, ..terms(40) }, ..World::default() };
+    let token = world.login();
+    let slot = world.ask(1, Scope::Child, Some(0), Policy::default());
+    world.pass(seconds(1));
+    let child = world.served(slot).unwrap();
+    world.tell(Input::Hurry(token));
+    world.sleep(seconds(100));
+    assert!(world.ended(token, End::Expired), "it could not know better");
+    world.pass(seconds(10));
+    assert!(!world.is_alive(&child));
+}
+
+#[test]
+fn what_is_missing_goes_before_what_could_not_be_given_back() {
+    let lease = Terms { renewable: false, ..terms(HOUR) };
+    let mut world = World { lease, ..World::default() };
+    let login = world.login();
+    let slots: Vec<_> = (1..=60).map(|slot| world.dynamic(slot)).collect();
+    world.rule = Some(|task| match task {
+        Task::Revoke(_) => Some(Failure::new(Kind::Unreachable, "no answer")),
+        _ => None,
+    });
+    world.pass(seconds(1));
+    slots.iter().for_each(|slot| world.tell(Input::Hurry(*slot)));
+    world.pass(seconds(100));
+    assert_eq!(world.ledger.owed().count(), 60);
+    let (lost, kept) = slots.split_at(5);
+    for slot in lost {
+        world.revoke(&world.served(*slot).unwrap());
+        world.tell(Input::Reject(*slot, world.ledger.status_of(*slot).unwrap().generation));
+    }
+    world.pass(seconds(10));
+    for slot in lost.iter().chain(kept) {
+        assert!(world.is_alive(&world.served(*slot).unwrap()));
+    }
+    assert!(world.served(login).is_some());
+}
+
+#[test]
+fn a_renewal_that_is_refused_does_not_hold_up_the_replacement() {
+    let mut world = World { lease: terms(60), ..World::default() };
+    world.login();
+    let slot = world.dynamic(1);
+    world.pass(seconds(1));
+    world.revoke(&world.served(slot).unwrap());
+    // So nobody can tell whether it is the lease that is gone, or the token.
+    world.rule = Some(|task| match task {
+        Task::Check(_) => Some(Failure::new(Kind::Unreachable, "no answer")),
+        _ => None,
+    });
+    world.pass(seconds(60));
+    assert!(world.count("renew") > 0 && !world.ended(slot, End::Expired));
+    assert!(world.is_alive(&world.served(slot).unwrap()));
+}

@@ -335,9 +335,7 @@ fn a_lease_in_another_namespace_does_not_end_with_its_token_and_is_revoked_befor
     world.dynamic(1);
     world.pass(seconds(10));
     world.rule = Some(|task| match task {
-        Task::Revoke(grant) if grant.token().is_none() => {
-            Some(Failure::new(Kind::Denied, "no"))
-        }
+        Task::Revoke(grant) if grant.token().is_none() => Some(Failure::new(Kind::Denied, "no")),
         _ => None,
     });
     world.tell(Input::Stop);

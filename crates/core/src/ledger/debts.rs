@@ -390,6 +390,21 @@ impl Ledger {
         }
     }
 
+    /// What is still served, or asked for, on replaced tokens below this one ends with it at the latest.
+    pub(super) fn cap_below(&mut self, token: (SlotId, u32), end: Moment) {
+        let below = self.standing_on(token).filter(|(_, debt)| !debt.is_foreign);
+        let below: Vec<_> = below.filter_map(|(_, debt)| debt.token()).collect();
+        for (id, generation) in below {
+            for child in self.children(id) {
+                if let Some(slot) = self.slots.get_mut(&child) {
+                    slot.cap(generation, end);
+                }
+                self.arm(child);
+            }
+            self.cap_below((id, generation), end);
+        }
+    }
+
     pub(super) fn arm_debt(&mut self, id: DebtId) {
         let Some(debt) = self.debts.get_mut(&id) else { return };
         if let Some(at) = debt.armed.take() {

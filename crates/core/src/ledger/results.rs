@@ -97,7 +97,9 @@ impl Ledger {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         // If it ends sooner, with what it stands on, its debt tells.
         let old_expiry = slot.held.as_ref().map(Held::own_end);
+        let begun = life.begun;
         let (old, clamped) = slot.accept(grant, life);
+        slot.outlive(begun, self.now, slot.held.as_ref().and_then(|held| held.grant.lease.ttl));
         let Some(held) = &slot.held else { return };
         let (generation, ttl) = (slot.generation, held.grant.lease.ttl);
         self.outputs.push_back(Output::Publish { slot: id, generation, grant: held.grant.clone() });
@@ -109,6 +111,9 @@ impl Ledger {
             None => self.note(Event::Obtained { slot: id, ttl }),
         }
         self.move_children(id, old_expiry);
+        if let Some(old_expiry) = old_expiry {
+            self.cap_below((id, generation - 1), old_expiry);
+        }
         if let Some(old) = old {
             self.retire(id, &old, generation - 1);
         }
@@ -135,13 +140,16 @@ impl Ledger {
     }
 
     fn stands(&mut self, id: SlotId, flight: &Flight, standing: Standing, round_trip: Duration) {
+        let now = self.now;
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let was_suspected = std::mem::take(&mut slot.is_suspected);
         if flight.step == Step::Renew {
             let extends = slot.renewed(standing, flight.started, round_trip);
+            slot.outlive(flight.started, now, standing.ttl);
             self.note(Event::Renewed { slot: id, ttl: standing.ttl, extends });
         } else {
             slot.checked(standing, flight.started, round_trip);
+            slot.outlive(flight.started, now, standing.ttl);
             self.note(Event::Checked { slot: id, ttl: standing.ttl });
         }
         if was_suspected {
@@ -301,6 +309,7 @@ impl Ledger {
         if is_doubtful || end == End::Expired && ground.is_some() {
             let asker = by.or_else(|| self.asker_grant(id));
             let debt = self.owe(id, held, generation, self.now, asker);
+            self.cap_below((id, generation), self.now);
             return self.subject(debt, ground);
         }
         self.note_gone(id, held);

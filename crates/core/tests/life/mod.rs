@@ -145,6 +145,9 @@ pub(crate) struct Life {
     numbers: u32,
     /// How many calls callers may have caused.
     asks: usize,
+    /// How many identities there were, each with a pace of its own: what was owed by one that was released may be given
+    /// back while the next one lives.
+    identities: usize,
     /// The worst that was broken since all was well.
     worst: Option<Course>,
     /// Something lives so shortly that all together need more than one call a second: then the pace wins.
@@ -177,6 +180,7 @@ impl Life {
             wanted: [None; SLOTS as usize],
             numbers: 0,
             asks: 0,
+            identities: 1,
             worst: None,
             is_hasty,
         }
@@ -215,6 +219,7 @@ impl Life {
         };
         below.iter().for_each(|at| self.wanted[*at] = None);
         self.asks += below.len();
+        self.identities += usize::from(at == 0);
         self.world.tell(Input::Release(slot));
     }
 
@@ -335,8 +340,8 @@ impl Life {
     /// In any span: two calls a second, after the burst, beside what callers asked for.
     fn judge_pace(&mut self) {
         for span in [10, 60, 600] {
-            let (peak, most) =
-                (self.world.peak(seconds(span)), 2 * span as usize + BURST + SLACK + self.asks);
+            let most = (2 * span as usize + BURST) * self.identities + SLACK + self.asks;
+            let peak = self.world.peak(seconds(span));
             if peak > most {
                 self.world.broken(&format!("{peak} calls in {span} s"));
             }
