@@ -18,7 +18,11 @@ struct Field {
 /// The quick tests alone: no real server is started for a fault.
 const FIELDS: [Field; 3] = [
     Field { package: "leasehold-vault", files: &["crates/vault/src/failure.rs"], tests: &[] },
-    Field { package: "leasehold", files: &["crates/leasehold/src/journal.rs"], tests: &["--lib", "journal"] },
+    Field {
+        package: "leasehold",
+        files: &["crates/leasehold/src/journal.rs", "crates/leasehold/src/journal/*.rs"],
+        tests: &["--lib", "journal"],
+    },
     Field {
         package: "leasehold-core",
         files: &[

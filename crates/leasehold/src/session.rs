@@ -113,8 +113,8 @@ impl Session {
         })
     }
 
-    /// Logs in, unless that is done already; the first time after a part of the start's spread. What dead runs left behind at this server is then given back in the
-    /// background.
+    /// Logs in, unless that is done already; the first time after a part of the start's spread. What dead runs left
+    /// behind at this server is then given back in the background.
     pub async fn log_in(&self) -> Result<&Credential, Failure> {
         let log_in = || async {
             self.spread.get_or_init(|| tokio::time::sleep(random::part(self.start_spread))).await;

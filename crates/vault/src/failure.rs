@@ -574,4 +574,27 @@ mod tests {
         let message = classify(&reply, &Call::post("a", &Json::from(&secret))).message().to_owned();
         assert!(!message.contains("canary"), "{message}");
     }
+
+    #[test]
+    fn a_hint_goes_with_a_text_and_a_status_with_what_is_broken() {
+        let check = |status, text: &str, hint: Option<&str>, tells_status: bool| {
+            let failure = classify(&Reply::new(status, None, errors(text).into()), &Call::get("a"));
+            assert_eq!(failure.advice(), hint, "{failure}");
+            assert_eq!(failure.message().ends_with(&format!(", status {status}")), tells_status, "{failure}");
+        };
+        check(503, "Vault is sealed", Some("unseal it first"), false);
+        check(500, "node is standby", None, false);
+        check(500, "odd", None, true);
+    }
+
+    #[test]
+    fn only_the_server_is_silent_and_only_without_a_word() {
+        let check = |body: &str, silent: bool, from_server: bool| {
+            let reply = Reply::new(404, None, body.into());
+            assert_eq!((is_silent(&reply), is_from_server(&reply)), (silent, from_server), "{body}");
+        };
+        check(r#"{"errors":[]}"#, true, true);
+        check(r#"{"errors":["no handler for route"]}"#, false, true);
+        check(HTML, false, false);
+    }
 }
