@@ -1,5 +1,4 @@
-//! The fault matrix and the campaigns with the release binary, and the page of what they measured:
-//! `docs/reliability.md`.
+//! The fault matrix and the campaigns, and the page of what they measured: `docs/reliability.md`.
 
 mod row;
 
@@ -57,7 +56,7 @@ fn forget() -> Outcome {
 
 fn trial(tests: &[&str], server: &Path) -> Outcome {
     say(&format!("the trials of {}", tests.join(" ")));
-    let mut command = cargo(["test", "--release", "--no-fail-fast"]);
+    let mut command = cargo(["test", "--no-fail-fast"]);
     run(command.args(tests).env("LEASEHOLD_SERVER_BIN", server))
 }
 
