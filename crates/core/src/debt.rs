@@ -51,8 +51,12 @@ pub(crate) struct Debt {
 impl Debt {
     /// The generation of a token that others may live on.
     pub(crate) fn token(&self) -> Option<(SlotId, u32)> {
-        let is_token = matches!(self.grant.lease.holding, Holding::Token { .. });
-        (is_token && self.generation > 0).then_some((self.slot, self.generation))
+        (self.is_token() && self.generation > 0).then_some((self.slot, self.generation))
+    }
+
+    /// Whether it revokes itself.
+    fn is_token(&self) -> bool {
+        matches!(self.grant.lease.holding, Holding::Token { .. })
     }
 
     /// Whether it is no debt of its own: a batch token cannot be revoked. It stands between what lives on it and the
@@ -61,9 +65,10 @@ impl Debt {
         !self.grant.lease.is_owed()
     }
 
-    /// Whether it is dead when the token that was to revoke it is.
+    /// Whether it is dead when the token that was to revoke it is: it is that token, or was obtained with it.
     pub(crate) fn falls_with_asker(&self) -> bool {
-        !self.is_foreign && self.ground.is_none_or(|(_, generation)| generation == self.by)
+        let is_obtained_with = self.ground.is_some_and(|(_, generation)| generation == self.by);
+        self.is_token() || !self.is_foreign && is_obtained_with
     }
 
     /// Whether it keeps the token that it stands on from being revoked.

@@ -71,6 +71,7 @@ pub struct Ledger {
     standing: BTreeSet<((SlotId, u32), DebtId)>,
     paces: BTreeMap<SlotId, Pace>,
     flights: BTreeMap<ErrandId, Key>,
+    strays: BTreeMap<ErrandId, Stray>,
     timers: BTreeSet<(Moment, Key)>,
     outputs: VecDeque<Output>,
     numbers: u64,
@@ -84,6 +85,16 @@ pub struct Ledger {
 enum Key {
     Slot(SlotId),
     Debt(DebtId),
+}
+
+/// An errand that was given up, and may still have obtained something.
+#[derive(Clone, Debug)]
+struct Stray {
+    /// The token that it is done with, and its generation.
+    asker: Option<Arc<Grant>>,
+    ground: Option<(SlotId, u32)>,
+    /// How long its answer is waited for.
+    until: Moment,
 }
 
 /// An ask for a credential.
@@ -159,6 +170,7 @@ impl Ledger {
             Input::Tick => {}
             Input::Stop => self.handle_stop(),
         }
+        self.forget_strays();
         self.run_due();
     }
 

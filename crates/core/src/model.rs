@@ -432,7 +432,7 @@ mod tests {
                 foreign([1, 1, 1]),
                 brought([2, 0, 1]),
                 batch([1, 0, 2]),
-                fixed([2, 0, 2]),
+                fixed([2, 0, 3]),
                 winded([0, 5, 1]),
             ],
         );

@@ -2,10 +2,14 @@
 
 mod world;
 
+use std::time::Duration;
+
 use leasehold_core::errand::Task;
 use leasehold_core::ledger::Input;
 use leasehold_core::{Failure, Kind, Policy, Scope};
 use world::{Fate, Terms, World, seconds, terms};
+
+const HOUR: u64 = 3_600;
 
 fn fixed(ttl: u64) -> Terms {
     Terms { renewable: false, ..terms(ttl) }
@@ -67,5 +71,52 @@ fn what_comes_so_late_that_nobody_knows_its_token_does_not_fall_with_another() {
     world.pass(seconds(300));
     let owed: Vec<_> = world.ledger.owed().map(|(_, holding, _)| format!("{holding:?}")).collect();
     let left: Vec<_> = world.alive().into_iter().filter(|id| id.starts_with("lease")).collect();
-    assert!(!left.is_empty() && left.iter().all(|id| owed.iter().any(|owed| owed.contains(id))), "{left:?} {owed:?}");
+    assert!(
+        !left.is_empty() && left.iter().all(|id| owed.iter().any(|owed| owed.contains(id))),
+        "{left:?} {owed:?}"
+    );
+}
+
+#[test]
+fn what_is_missing_goes_before_debts_even_where_a_token_took_its_turn() {
+    let lease = Terms { renewable: false, ..terms(HOUR) };
+    let mut world = World { lease, ..World::default() };
+    let login = world.login();
+    let slots: Vec<_> = (1..=30).map(|slot| world.dynamic(slot)).collect();
+    let child = world.ask(31, Scope::Child, Some(0), Policy::default());
+    world.rule = Some(|task| match task {
+        Task::Revoke(_) => Some(Failure::new(Kind::Unreachable, "no answer")),
+        _ => None,
+    });
+    world.pass(seconds(1));
+    slots.iter().for_each(|slot| world.tell(Input::Hurry(*slot)));
+    world.pass(seconds(100));
+    let lost = slots[0];
+    for slot in [lost, child] {
+        world.revoke(&world.served(slot).unwrap());
+    }
+    for slot in [lost, child] {
+        world.tell(Input::Reject(slot, world.ledger.status_of(slot).unwrap().generation));
+    }
+    world.pass(seconds(10));
+    for slot in [login, lost, child] {
+        assert!(world.is_alive(&world.served(slot).unwrap()));
+    }
+}
+
+#[test]
+fn what_waits_for_its_turn_waits_for_it_even_when_its_slot_is_released() {
+    let login = Terms { ours: false, ..fixed(5) };
+    let mut world =
+        World { login, lease: fixed(138), latency: Duration::from_millis(667), ..World::default() };
+    let policy = Policy { overlap: seconds(0), ..Policy::default() };
+    world.ask(0, Scope::Login, None, policy.clone());
+    let child = world.ask(1, Scope::Child, Some(0), policy.clone());
+    world.ask(2, Scope::Child, Some(1), policy);
+    world.pass(seconds(577));
+    let owed = world.ledger.owed().count();
+    world.tell(Input::Release(child));
+    world.pass(seconds(10));
+    let peak = world.peak(seconds(10));
+    assert!(peak <= 2 * 10 + 20, "{peak} calls in 10 s, {owed} were owed");
 }

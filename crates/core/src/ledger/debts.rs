@@ -217,8 +217,9 @@ impl Ledger {
             debt.postpone(now);
             return self.arm_debt(id);
         }
-        // What is given back at the end does not wait; only what has to be tried again does.
-        let is_last = self.is_stopping || !self.slots.contains_key(&debt.slot);
+        // What is given back at the end does not wait; only what has to be tried again does, and, of a slot that was
+        // released, what waited before.
+        let is_last = self.is_stopping || !self.slots.contains_key(&debt.slot) && debt.turn.is_none();
         if !is_last || debt.attempts > 0 {
             let pace = self.paces.entry(debt.root).or_default();
             let turn = pace.turn(debt.turn.take(), now, Purpose::Vital);
@@ -326,7 +327,7 @@ impl Ledger {
     /// or with one that ended before.
     fn has_fallen(&self, id: DebtId) -> bool {
         let Some(debt) = self.debts.get(&id) else { return true };
-        debt.token().is_some() || debt.falls_with_asker() || !debt.is_foreign && self.has_ended(debt)
+        debt.falls_with_asker() || !debt.is_foreign && self.has_ended(debt)
     }
 
     /// Whether the token that this was obtained with is known to have ended. Of one that was brought nobody knows.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Key, Ledger, Output};
-use crate::errand::{Done, Outcome, Standing};
+use super::{Key, Ledger, Output, Stray};
+use crate::errand::{Done, Errand, Outcome, Standing};
 use crate::event::{End, Event};
 use crate::failure::{Course, Failure, Kind, Retry};
 use crate::grant::Grant;
@@ -21,15 +21,22 @@ impl Ledger {
         match self.flights.remove(&done.errand) {
             Some(Key::Slot(id)) => self.handle_slot_done(id, done),
             Some(Key::Debt(id)) => self.handle_debt_done(id, done),
-            None => {
-                if let Ok(Outcome::Granted(grant)) = done.result
-                    && !self.is_known(done.slot, &grant)
-                    && !self.is_seeded(Seeded::ForgetLate)
-                {
-                    let asker = self.asker_grant(done.slot);
-                    self.give_back(done.slot, grant, asker, None);
-                }
-            }
+            None => self.handle_late(done),
+        }
+    }
+
+    /// What comes after its errand was given up is given back, by the right of the token that it was obtained with.
+    fn handle_late(&mut self, done: Done) {
+        let stray = self.strays.remove(&done.errand);
+        if let Ok(Outcome::Granted(grant)) = done.result
+            && !self.is_known(done.slot, &grant)
+            && !self.is_seeded(Seeded::ForgetLate)
+        {
+            let (asker, ground) = match stray {
+                Some(stray) => (stray.asker, stray.ground),
+                None => (self.asker_grant(done.slot), None),
+            };
+            self.give_back(done.slot, grant, asker, ground);
         }
     }
 
@@ -262,11 +269,24 @@ impl Ledger {
 
     /// The errand was never answered. Whatever it obtained meanwhile is given back when the answer comes late.
     pub(super) fn give_up(&mut self, id: SlotId) {
-        let Some(flight) = self.slots.get_mut(&id).and_then(|slot| slot.flight.take()) else { return };
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let (Some(flight), asker) = (slot.flight.take(), slot.asker) else { return };
         self.flights.remove(&flight.errand);
+        if flight.step.may_obtain() {
+            let ground = asker.map(|asker| (asker, flight.ground));
+            let stray = Stray { asker: flight.asker.clone(), ground, until: self.now + Errand::PATIENCE };
+            self.strays.insert(flight.errand, stray);
+        }
         let lost = Failure::new(Kind::Unreachable, "no answer in time").with_retry(Retry::Ambiguous);
         self.failed(id, flight.step, &lost);
         self.arm(id);
+    }
+
+    /// Errands are given up in the order in which they began.
+    pub(super) fn forget_strays(&mut self) {
+        while let Some(first) = self.strays.first_entry().filter(|first| first.get().until <= self.now) {
+            first.remove();
+        }
     }
 
     pub(super) fn unpark(&mut self, id: SlotId) {

@@ -30,7 +30,7 @@ impl Ledger {
     }
 
     /// Lets a token go before what lives on tokens, and what is missing before what is only given back: it changes
-    /// turns with the first of that.
+    /// turns with the first of that, which then may go before others.
     fn go_before(&mut self, id: SlotId) {
         let now = self.now;
         let is_missing = |slot: &Slot| slot.held.as_ref().is_none_or(|held| held.is_overdue);
@@ -50,6 +50,10 @@ impl Ledger {
         let better = self.change_turn(first, turn);
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.turn = better;
+        }
+        self.arm(id);
+        if let Key::Slot(other) = first {
+            self.go_before(other);
         }
     }
 

@@ -45,13 +45,13 @@ pub(crate) enum Step {
 /// How one life begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
-    pub(crate) login: Terms,
-    pub(crate) lease: Terms,
-    pub(crate) overlap: u64,
-    pub(crate) check: Option<u64>,
-    pub(crate) increment: Option<u64>,
-    pub(crate) batch: Batch,
-    pub(crate) jitter: u32,
+    login: Terms,
+    lease: Terms,
+    overlap: u64,
+    check: Option<u64>,
+    increment: Option<u64>,
+    batch: Batch,
+    jitter: u32,
 }
 
 fn span(most: u64) -> impl Strategy<Value = Duration> {
