@@ -341,7 +341,7 @@ pub(super) mod tests {
             &[],
             &[],
             "the configuration has a fault\n\
-            x.toml:2:13: a reference begins with vault://, env:// or file://\n  \
+            x.toml:2:13: a reference begins with vault://, env://, file:// or keyring://\n  \
             hint: a secret itself does not belong here: store it on the server, and name its place, such as \
             vault://secret/db#password",
         );
