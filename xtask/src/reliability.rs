@@ -15,9 +15,10 @@ const FAULTS: &str = include_str!("reliability/rows.md");
 const CAMPAIGNS: &str = include_str!("reliability/campaigns.md");
 
 /// The tests that record figures, as cargo is told of them.
-const TRIALS: [&[&str]; 4] = [
+const TRIALS: [&[&str]; 5] = [
     &["--package", "leasehold-core", "--lib", "model::"],
     &["--package", "leasehold", "--lib", "swap::"],
+    &["--package", "leasehold", "--test", "real", "clocks::"],
     &["--package", "leasehold-cli", "--test", "matrix"],
     &["--package", "leasehold", "--test", "campaigns"],
 ];

@@ -51,7 +51,7 @@ fn row_10_what_is_permanent_is_asked_once() {
         "10",
         &format!(
             "{} texts through the binary: what is permanent is asked once, what is not 3 times, whatever its status; \
-             every row of section 2 of the facts stands in the classifier's own test",
+             the others that were seen stand in the classifier's own test",
             cases.len()
         ),
     );
