@@ -16,7 +16,9 @@ const STEPS: &[Step] = &[
     }),
     ("deny", deny),
     ("doc", doc),
-    ("unit tests", || run(&mut cargo(["test", "--quiet", "--workspace", "--lib", "--bins"]))),
+    ("unit tests", || {
+        run(&mut cargo(["test", "--quiet", "--workspace", "--lib", "--bins", "--", "--skip", "long_"]))
+    }),
     ("doc tests", || run(&mut cargo(["test", "--quiet", "--workspace", "--doc"]))),
 ];
 
