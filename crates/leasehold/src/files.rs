@@ -57,7 +57,7 @@ impl Files {
             }
         };
         let target = self.folder.join(name_of(path));
-        replace(&target, text).map_err(failed)?;
+        replace(&target, text.as_bytes()).map_err(failed)?;
         if path.is_relative() {
             return Ok(target);
         }
@@ -152,16 +152,23 @@ fn sweep(common: &Path) {
     }
 }
 
-/// Writes beside and renames, so that a reader sees the old text or the new one, whole.
-fn replace(target: &Path, text: &str) -> io::Result<()> {
+/// Writes beside, for this user alone, and renames: a reader sees the old text or the new one, whole, also after a crash.
+/// Where it fails, what was there stays.
+pub(crate) fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = target.with_file_name(format!(".new-{:08x}", random::number()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&beside, target));
-    if written.is_err() {
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let moved = written.and_then(|()| std::fs::rename(&beside, target));
+    if moved.is_err() {
         // The error that counts is the first one.
         let _ = std::fs::remove_file(&beside);
     }
-    written
+    moved.and_then(|()| File::open(folder_of(target))?.sync_all())
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

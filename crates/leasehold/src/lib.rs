@@ -70,7 +70,7 @@ pub mod worker;
 pub mod driver;
 pub mod session;
 pub mod verify;
+pub mod files;
 pub mod store;
 pub mod manifest;
-pub mod files;
 pub mod child;

@@ -4,15 +4,16 @@ mod check;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 use leasehold_core::name::{Entry, Place, Reference};
 use leasehold_core::{Failure, Kind};
 use serde_json::{Map, Value, json};
 
+use crate::files;
 pub use check::ManifestFault;
 
 /// The service under which the keyring keeps what a plain pointer names.
@@ -206,18 +207,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut partial = PathBuf::from(path).into_os_string();
-    partial.push(format!(".{}.new", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    let moved = written.and_then(|()| std::fs::rename(&partial, path));
-    if moved.is_err() {
-        // The old manifest stays; what is half written is of no use.
-        let _ = std::fs::remove_file(&partial);
-    }
-    moved.and_then(|()| File::open(folder)?.sync_all())
+    DirBuilder::new().recursive(true).mode(0o700).create(files::folder_of(path))?;
+    files::replace(path, text.as_bytes())
 }
 
 impl fmt::Display for ManifestFaults {

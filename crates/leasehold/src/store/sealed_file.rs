@@ -8,8 +8,8 @@
 //! The key comes from a passphrase by Argon2id, or from the text of a key file by HKDF-SHA256. Salt and nonce are
 //! drawn at each write. A file that cannot be opened, whatever the reason, is never written over.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{Answer, Store};
+use crate::files;
 use crate::identity::Source;
 use crate::random;
 
@@ -166,19 +167,18 @@ impl SealedFile {
 
     /// Changes what is inside, while no other writer does.
     fn change<T>(&self, change: impl FnOnce(&mut Contents) -> (T, bool)) -> Result<T, Failure> {
-        let folder =
-            self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = files::folder_of(&self.path);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| self.failed("make the folder of", &error))?;
         let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.beside("lock"));
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.lock_path());
         let lock = lock.map_err(|error| self.failed("lock", &error))?;
         lock.lock().map_err(|error| self.failed("lock", &error))?;
         let mut contents = self.open()?;
         let (answer, is_changed) = change(&mut contents);
         if is_changed {
             let bytes = self.seal(&contents)?;
-            self.replace(folder, &bytes).map_err(|error| self.failed("write", &error))?;
+            files::replace(&self.path, &bytes).map_err(|error| self.failed("write", &error))?;
         }
         Ok(answer)
     }
@@ -202,24 +202,10 @@ impl SealedFile {
         Ok(bytes)
     }
 
-    /// Puts these bytes in the file's place in one step.
-    fn replace(&self, folder: &Path, bytes: &[u8]) -> io::Result<()> {
-        let partial = self.beside("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        let moved = written.and_then(|()| std::fs::rename(&partial, &self.path));
-        if moved.is_err() {
-            // The old file stays; what is half written is of no use.
-            let _ = std::fs::remove_file(&partial);
-        }
-        moved.and_then(|()| File::open(folder)?.sync_all())
-    }
-
-    fn beside(&self, ending: &str) -> PathBuf {
+    /// The file that writers lock: the sealed one itself is another after each write.
+    fn lock_path(&self) -> PathBuf {
         let mut name = self.path.as_os_str().to_owned();
-        name.push(".");
-        name.push(ending);
+        name.push(".lock");
         name.into()
     }
 
@@ -356,6 +342,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::io::Write;
     use std::task::{Context, Poll, Waker};
 
     /// These futures never wait.
