@@ -112,7 +112,7 @@ fn reference() -> Scope {
     let reference = Reference::parse("vault://database/creds/app").expect("a reference");
     match reference.place() {
         Place::Vault(vault) => Scope::Secret(vault.clone()),
-        Place::Env(_) | Place::File(_) | Place::Keyring(_) => unreachable!("a vault reference"),
+        Place::Env(_) | Place::File(_) | Place::Stored(..) => unreachable!("a vault reference"),
     }
 }
 

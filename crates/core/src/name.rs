@@ -6,7 +6,7 @@ mod reference;
 
 pub use address::{Address, Scheme};
 pub use path::{Namespace, Path};
-pub use reference::{Entry, Place, Reference, VaultReference};
+pub use reference::{Entry, Place, Reference, StoreKind, VaultReference};
 
 /// Why a name could not be parsed, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,12 +4,11 @@ mod check;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use leasehold_core::name::{Entry, Place, Reference};
+use leasehold_core::name::Reference;
 use leasehold_core::{Failure, Kind};
 use serde_json::{Map, Value, json};
 
@@ -33,7 +32,7 @@ const LIMIT: u64 = 16 << 20;
 ///                     "priority": 1, "models": ["gpt-5"] } } }"#;
 /// let manifest = Manifest::parse(text)?;
 /// let provider = manifest.provider("openai_pro").unwrap();
-/// assert_eq!(provider.pointer.as_ref().unwrap().to_string(), "keyring://agent_vault/api.openai.com/pro_key");
+/// assert_eq!(provider.pointer.as_ref().unwrap().to_string(), "api.openai.com/pro_key");
 /// assert!(manifest.to_text().contains("models"));
 /// # Ok::<(), leasehold::manifest::ManifestFaults>(())
 /// ```
@@ -52,9 +51,7 @@ pub struct Provider {
     /// What sort of provider it is, such as `upstream`, `gateway` or `local`.
     pub sort: String,
     /// Where its key rests; none if it needs none.
-    pub pointer: Option<Reference>,
-    /// The pointer as the manifest has it.
-    pub vault_key: Option<String>,
+    pub pointer: Option<Pointer>,
     /// The variable that a command gets the key in.
     pub env_var: Option<String>,
     /// Where it is reached.
@@ -63,6 +60,15 @@ pub struct Provider {
     pub base_url_env: Option<String>,
     /// The lower, the earlier it is taken.
     pub priority: u32,
+}
+
+/// Where a provider's key rests, as the manifest says it in `vault_key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pointer {
+    /// The name of an entry in the store that the workstation uses, such as `api.openai.com/pro_key`.
+    Plain(Box<str>),
+    /// A place of its own, such as `vault://secret/ai#openai`.
+    Full(Reference),
 }
 
 /// All faults of a manifest.
@@ -147,7 +153,7 @@ impl Manifest {
 
 impl Provider {
     /// The pointer to its key, for what cannot be done without one.
-    pub fn needed_pointer(&self) -> Result<&Reference, Failure> {
+    pub fn needed_pointer(&self) -> Result<&Pointer, Failure> {
         self.pointer.as_ref().ok_or_else(|| {
             Failure::new(Kind::Invalid, format!("Provider has no vault_key: {}", self.name)).hint(
                 "write `\"vault_key\": \"SOME/NAME\"` into its part of the manifest, or use it without a key",
@@ -159,12 +165,10 @@ impl Provider {
 /// A provider whose fields are known to be as they should.
 fn provider(name: &str, value: &Value) -> Provider {
     let text = |field: &str| value.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
-    let vault_key = text("vault_key");
     Provider {
         name: name.to_owned(),
         sort: text("type").unwrap_or_default(),
-        pointer: vault_key.as_deref().and_then(|key| pointer(key).ok()),
-        vault_key,
+        pointer: text("vault_key").and_then(|key| Pointer::parse(&key).ok()),
         env_var: text("env_var"),
         endpoint: text("endpoint"),
         base_url_env: text("base_url_env"),
@@ -176,15 +180,26 @@ fn provider(name: &str, value: &Value) -> Provider {
     }
 }
 
-/// A full reference, or the name of an entry of the keyring.
-fn pointer(text: &str) -> Result<Reference, String> {
-    if text.contains("://") {
-        return Reference::parse(text).map_err(|fault| fault.message().to_owned());
+impl Pointer {
+    /// Parses a pointer, or says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains("://") {
+            return Reference::parse(text).map(Self::Full).map_err(|fault| fault.message().to_owned());
+        }
+        match text.trim() {
+            "" => Err("the pointer is empty".into()),
+            _ if text.contains(char::is_control) => Err("a control character".into()),
+            _ => Ok(Self::Plain(text.into())),
+        }
     }
-    match text.trim() {
-        "" => Err("the pointer is empty".into()),
-        _ if text.contains(char::is_control) => Err("a control character".into()),
-        _ => Ok(Place::Keyring(Entry { service: SERVICE.into(), name: text.into() }).into()),
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(name) => f.write_str(name),
+            Self::Full(reference) => reference.fmt(f),
+        }
     }
 }
 
@@ -207,7 +222,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(files::folder_of(path))?;
+    files::own_folder(files::folder_of(path))?;
     files::replace(path, text.as_bytes())
 }
 
@@ -239,11 +254,16 @@ mod tests {
     }
 
     #[test]
-    fn pointers_are_names_of_the_keyring_or_full_references() {
-        let check = |text: &str, expect: &str| assert_eq!(pointer(text).unwrap().to_string(), expect);
-        check("api.openai.com/pro_key", "keyring://agent_vault/api.openai.com/pro_key");
-        check("vault://secret/ai#openai", "vault://secret/ai#openai");
-        check("env://OPENAI_API_KEY", "env://OPENAI_API_KEY");
+    fn pointers_are_plain_names_or_full_references() {
+        let check = |text: &str, is_plain: bool| {
+            let pointer = Pointer::parse(text).unwrap();
+            assert_eq!(pointer.to_string(), text);
+            assert_eq!(matches!(pointer, Pointer::Plain(_)), is_plain, "{text}");
+        };
+        check("api.openai.com/pro_key", true);
+        check("keyring://agent_vault/api.openai.com/pro_key", false);
+        check("vault://secret/ai#openai", false);
+        check("env://OPENAI_API_KEY", false);
     }
 
     #[test]

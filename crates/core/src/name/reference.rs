@@ -15,6 +15,8 @@ use super::{Fault, Namespace, Path};
 /// | `env://NAME` | a variable of leasehold's own environment |
 /// | `file:///path` | a file, without its last line end |
 /// | `keyring://SERVICE/NAME` | an entry of the workstation's keyring; the name may hold `/` |
+/// | `sealed://SERVICE/NAME` | an entry of the workstation's sealed file |
+/// | `kernel://SERVICE/NAME` | an entry of the kernel's keyring, lost when the machine stops |
 ///
 /// The parameters may also stand at the end (`#password?version=3`). In a path or field, `%23` is `#` and `%3F`
 /// is `?`.
@@ -34,7 +36,7 @@ pub struct Reference {
 }
 
 /// The place that a reference names, without the field.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
     /// A secret on the server.
     Vault(VaultReference),
@@ -42,8 +44,38 @@ pub enum Place {
     Env(Box<str>),
     /// A file.
     File(Box<str>),
-    /// An entry of the workstation's keyring.
-    Keyring(Entry),
+    /// An entry of one of the workstation's stores.
+    Stored(StoreKind, Entry),
+}
+
+/// The stores of a workstation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StoreKind {
+    /// The desktop's keyring.
+    Keyring,
+    /// An encrypted file.
+    Sealed,
+    /// The kernel's keyring, which is lost when the machine stops.
+    Kernel,
+}
+
+impl StoreKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Keyring, Self::Sealed, Self::Kernel];
+
+    /// What stands before the `://` of a reference, such as `keyring`.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Keyring => "keyring",
+            Self::Sealed => "sealed",
+            Self::Kernel => "kernel",
+        }
+    }
+
+    /// The store that is called so.
+    pub fn of_scheme(scheme: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|store| store.scheme() == scheme)
+    }
 }
 
 /// An entry of a store on the workstation, found by these two alone, whoever wrote it.
@@ -66,7 +98,7 @@ pub struct VaultReference {
     pub namespace: Option<Namespace>,
 }
 
-const SCHEMES: &str = "a reference begins with vault://, env://, file:// or keyring://";
+const SCHEMES: &str = "a reference begins with vault://, env://, file://, keyring://, sealed:// or kernel://";
 
 impl Reference {
     /// Parses a reference; the fault says where it goes wrong.
@@ -79,9 +111,18 @@ impl Reference {
             "vault" | "bao" => parse_vault(at, rest),
             "env" => parse_env(at, rest).map(Self::from),
             "file" => parse_file(at, rest).map(Self::from),
-            "keyring" => parse_entry(Piece { at, text: rest }).map(|entry| Place::Keyring(entry).into()),
-            _ => Err(Fault::new(0, SCHEMES)),
+            _ => match StoreKind::of_scheme(scheme) {
+                Some(store) => {
+                    parse_entry(Piece { at, text: rest }).map(|entry| Place::Stored(store, entry).into())
+                }
+                None => Err(Fault::new(0, SCHEMES)),
+            },
         }
+    }
+
+    /// The field of this name at a place.
+    pub fn of_field(place: Place, field: &str) -> Self {
+        Self { place, field: Some(field.into()) }
     }
 
     /// The place, without the field.
@@ -264,7 +305,7 @@ impl fmt::Display for Place {
             Self::Vault(vault) => vault.fmt(f),
             Self::Env(name) => write!(f, "env://{name}"),
             Self::File(path) => write!(f, "file://{path}"),
-            Self::Keyring(entry) => write!(f, "keyring://{entry}"),
+            Self::Stored(store, entry) => write!(f, "{}://{entry}", store.scheme()),
         }
     }
 }
@@ -301,6 +342,8 @@ mod tests {
         check("file:///run/secret", Ok("file:///run/secret"));
         check("keyring://agent_vault/api.openai.com/pro", Ok("keyring://agent_vault/api.openai.com/pro"));
         check("keyring://my%20app/key", Ok("keyring://my app/key"));
+        check("sealed://agent_vault/a", Ok("sealed://agent_vault/a"));
+        check("kernel://agent_vault/a", Ok("kernel://agent_vault/a"));
     }
 
     #[test]

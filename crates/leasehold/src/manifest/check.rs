@@ -9,7 +9,7 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use leasehold_core::name::Address;
 use serde_json::{Map, Value};
 
-use super::{ManifestFaults, pointer};
+use super::{ManifestFaults, Pointer};
 
 /// One fault, with its line and column, both from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +175,7 @@ impl Checker<'_> {
             (Field::Number, Node::NumberLit(number)) if number.value.parse::<u32>().is_ok() => return,
             (Field::Number, _) => "is a whole number from 0 on".to_owned(),
             (Field::Text, Node::StringLit(_)) => return,
-            (Field::Pointer, Node::StringLit(text)) => match pointer(&text.value) {
+            (Field::Pointer, Node::StringLit(text)) => match Pointer::parse(&text.value) {
                 Ok(_) => return,
                 Err(message) => format!("is no pointer: {message}"),
             },
@@ -277,7 +277,7 @@ mod tests {
         check(
             r#"{"providers":{"a":{"vault_key":"vualt://x"}}}"#,
             &[
-                "1:32 `vault_key` is no pointer: a reference begins with vault://, env://, file:// or keyring://",
+                "1:32 `vault_key` is no pointer: a reference begins with vault://, env://, file://, keyring://, sealed:// or kernel://",
             ],
         );
     }
