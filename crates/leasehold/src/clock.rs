@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use leasehold_core::Moment;
 
@@ -25,7 +25,7 @@ impl Clock {
     ///
     /// ```
     /// use leasehold::clock::Clock;
-    /// use std::time::Duration;
+    /// use std::time::{Duration, SystemTime};
     ///
     /// let (clock, steering) = Clock::steered();
     /// let before = clock.now();
@@ -66,8 +66,18 @@ fn since_boot() -> Duration {
 /// The wall clock's seconds since 1970, for what is written down and read by another process or a person.
 #[expect(clippy::disallowed_methods, reason = "this is the one file that tells time")]
 pub fn wall_seconds() -> u64 {
-    let now = std::time::SystemTime::now();
+    let now = SystemTime::now();
     now.duration_since(std::time::UNIX_EPOCH).map(|span| span.as_secs()).unwrap_or_default()
+}
+
+/// That many seconds after 1970, as the wall clock has it.
+pub fn wall_time(seconds: u64) -> Option<SystemTime> {
+    std::time::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// The point of the wall clock that an RFC 3339 text names; none if it names none.
+pub fn wall_time_of(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }
 
 /// A point of the wall clock as RFC 3339, to the second, in UTC.
@@ -91,5 +101,8 @@ mod tests {
     fn wall_times_are_written_in_utc() {
         assert_eq!(wall_text(0), "1970-01-01T00:00:00Z");
         assert_eq!(wall_text(u64::MAX), "never");
+        let seconds = 1_800_000_000;
+        assert_eq!(wall_time_of(&wall_text(seconds)), wall_time(seconds));
+        assert_eq!((wall_time_of("yesterday"), wall_time(u64::MAX)), (None, None));
     }
 }

@@ -1,13 +1,15 @@
 //! Files with secrets for a child: in memory where the system has such a file system, for this user alone, replaced as
 //! a whole, and gone at the end.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use leasehold_core::{Failure, Kind};
 
+use crate::clock::Clock;
 use crate::random;
 
 /// The file whose lock tells that the folder's run lives.
@@ -164,6 +166,45 @@ pub(crate) fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&beside);
     }
     moved.and_then(|()| File::open(folder_of(target))?.sync_all())
+}
+
+/// Makes a folder for this user alone, and those above it that are missing.
+pub(crate) fn own_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Held by one process at a time, for all that is done to a file from its reading to its replacement. It is let go of
+/// when this is dropped, and when its holder dies.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// How long the others may take. Each takes milliseconds.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_millis(2);
+
+    /// Locks the file `TARGET.lock` beside the target, since the target itself is another file after each write. Waits
+    /// for others, at most five seconds, and blocks the thread meanwhile.
+    pub(crate) fn beside(target: &Path) -> io::Result<Self> {
+        let mut path = target.as_os_str().to_owned();
+        path.push(".lock");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+        let (file, clock) = (options.open(path)?, Clock::default());
+        let latest = clock.now() + Self::PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if clock.now() > latest => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "another program has locked it"));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Self::PAUSE),
+            }
+        }
+    }
 }
 
 /// The folder that a file is in.

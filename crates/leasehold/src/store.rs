@@ -1,17 +1,24 @@
 //! Where secrets rest on a workstation: one small trait, and a file for each store.
 
+mod kernel;
 mod keyring;
 mod sealed_file;
+mod server;
+
+pub mod migrate;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::SystemTime;
 
 use leasehold_core::name::Entry;
 use leasehold_core::{Failure, Secret};
 
+pub use kernel::KernelKeyring;
 pub use keyring::Keyring;
 pub use sealed_file::{SealKey, SealedFile};
+pub use server::ServerStore;
 
 /// What a store will have to say.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
@@ -36,6 +43,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Whether there is such an entry, without a look at its secret.
     fn contains<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool>;
+
+    /// When an entry's secret was last written, where the store knows it. `NotFound` if there is no such entry.
+    fn written<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Option<SystemTime>>;
 
     /// The entries of a service, in the order of their names.
     fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Entry>>;

@@ -7,6 +7,8 @@ mod connect;
 
 mod leader;
 
+mod fetch;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +27,7 @@ use leasehold_vault::reply::Reply;
 use zeroize::Zeroizing;
 
 use connect::Connector;
+pub(crate) use fetch::{Question, reach};
 use tls::Trust;
 pub use tls::{ClientCertificate, Tls};
 
@@ -34,6 +37,8 @@ const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 const INDEX: HeaderName = HeaderName::from_static("x-vault-index");
 const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
+/// How we call ourselves.
+const AGENT: &str = concat!("leasehold/", env!("CARGO_PKG_VERSION"));
 
 /// How long, how much and where to.
 #[derive(Clone, Debug)]
@@ -151,9 +156,8 @@ impl Transport {
         let asked = self.preferred.load(Ordering::Relaxed);
         let endpoint = &self.endpoints[asked];
         let exchange = self.send_from(endpoint, call, token, namespace);
-        let result = tokio::time::timeout(self.try_timeout, exchange)
-            .await
-            .unwrap_or_else(|_| Err(unreachable(endpoint, "no answer in time").with_retry(Retry::Ambiguous)));
+        let answered = tokio::time::timeout(self.try_timeout, exchange).await;
+        let result = answered.unwrap_or_else(|_| Err(late(endpoint)));
         // From 472 on a node tells that it is of another kind than is asked for.
         if result.as_ref().is_ok_and(|reply| reply.status < 472) {
             return result;
@@ -226,8 +230,7 @@ impl Transport {
         let headers = request.headers_mut();
         headers.insert(REQUEST, HeaderValue::from_static("true"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers
-            .insert(USER_AGENT, HeaderValue::from_static(concat!("leasehold/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(body) = &call.body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type()));
         }
@@ -389,6 +392,10 @@ fn seconds(value: &HeaderValue) -> Option<Duration> {
 
 fn unreachable(endpoint: &Endpoint, why: &str) -> Failure {
     Failure::new(Kind::Unreachable, format!("cannot reach {}: {why}", endpoint.address))
+}
+
+fn late(endpoint: &Endpoint) -> Failure {
+    unreachable(endpoint, "no answer in time").with_retry(Retry::Ambiguous)
 }
 
 fn redirect_failure(from: &Endpoint, to: &str) -> Failure {

@@ -33,6 +33,7 @@
 mod authority;
 mod canary;
 mod deadline;
+mod listener;
 mod tools;
 
 mod figures;
@@ -46,6 +47,7 @@ mod proxy;
 mod administrator;
 mod disk;
 mod program;
+mod providers;
 
 mod server;
 
@@ -58,7 +60,9 @@ pub use cluster::Cluster;
 pub use deadline::wait_for;
 pub use desktop::Desktop;
 pub use figures::record;
+pub use listener::{Listener, answer};
 pub use postgres::Postgres;
+pub use providers::{Manner, Service, Upstream};
 pub use proxy::{Fault, Hole, Proxy, Tap};
 pub use server::{EmptyServer, Server};
 pub use tools::{OPENBAO, on_path, postgres_folder, server_binary, workspace};

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use leasehold_core::name::Entry;
 use leasehold_core::{Failure, Kind, Secret};
@@ -16,6 +16,7 @@ use zbus::connection::Builder;
 use zeroize::Zeroizing;
 
 use super::{Answer, Store};
+use crate::clock;
 
 const CONTENT_TYPE: &str = "text/plain";
 /// How long the keyring may take for an answer. One that works takes milliseconds.
@@ -30,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// # async fn example() -> Result<(), leasehold::core::Failure> {
 /// let keyring = Keyring::at("unix:path=/run/user/1000/bus");
 /// let reference = Reference::parse("keyring://agent_vault/api.openai.com/pro_key").unwrap();
-/// if let Place::Keyring(entry) = reference.place() {
+/// if let Place::Stored(_, entry) = reference.place() {
 ///     let secret = keyring.find(entry).await?;
 /// }
 /// # Ok(())
@@ -45,6 +46,14 @@ impl Keyring {
     /// The keyring on the bus at this address, as `DBUS_SESSION_BUS_ADDRESS` gives it. Nothing is opened yet.
     pub fn at(bus: &str) -> Self {
         Self { bus: bus.into() }
+    }
+
+    /// Why there is no keyring at all; none if there is one, be it locked or mute.
+    pub async fn absence(&self) -> Option<Failure> {
+        match tokio::time::timeout(LIMIT, self.service()).await {
+            Ok(Err(trouble @ (Trouble::NoBus | Trouble::NoKeyring))) => Some(trouble.failure(&"anything")),
+            _ => None,
+        }
     }
 
     async fn service(&self) -> Result<SecretService<'static>, Trouble> {
@@ -90,6 +99,13 @@ impl Keyring {
         Ok(!found.unlocked.is_empty() || !found.locked.is_empty())
     }
 
+    async fn modified(&self, entry: &Entry) -> Result<Option<SystemTime>, Trouble> {
+        let service = self.service().await?;
+        let found = service.search_items(attributes(entry)).await?;
+        let item = found.unlocked.first().or(found.locked.first()).ok_or(Trouble::NoEntry)?;
+        Ok(Some(item.get_modified().await?).filter(|seconds| *seconds > 0).and_then(clock::wall_time))
+    }
+
     async fn names(&self, service: &str) -> Result<Vec<Entry>, Trouble> {
         let keyring = self.service().await?;
         let found = keyring.search_items(HashMap::from([("service", service)])).await?;
@@ -124,6 +140,10 @@ impl Store for Keyring {
 
     fn contains<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool> {
         within_limit(entry, self.has(entry))
+    }
+
+    fn written<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Option<SystemTime>> {
+        within_limit(entry, self.modified(entry))
     }
 
     fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Entry>> {

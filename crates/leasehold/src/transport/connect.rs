@@ -40,6 +40,11 @@ impl Connector {
         let resolver = Resolver::new(host(&address), address.port());
         Self(Arc::new(Target { address, resolver, trust, timeout }))
     }
+
+    /// Connects by TCP, and no further.
+    pub(super) async fn reach(&self) -> Result<(), Failure> {
+        self.0.connect_tcp().await.map(drop)
+    }
 }
 
 /// The host as a resolver wants it: an IPv6 address without its brackets.

@@ -19,3 +19,4 @@ mod redirect;
 mod engine;
 mod lives;
 mod clocks;
+mod probe;

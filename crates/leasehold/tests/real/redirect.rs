@@ -14,9 +14,9 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::ground::{assert_failure, client, settings};
-use crate::listener::{Answer, Listener, answer, kv};
+use crate::listener::{Listener, answer, kv};
 
-fn pointing(status: u16, location: &str) -> impl Fn(&str) -> Answer + Send + Sync + use<> {
+fn pointing(status: u16, location: &str) -> impl Fn(&str) -> Vec<u8> + Send + Sync + use<> {
     let header = format!("location: {location}\r\n");
     move |_| answer(status, &header, "")
 }

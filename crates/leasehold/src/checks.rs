@@ -1,0 +1,371 @@
+//! What providers last said of their keys, remembered between runs: verdicts and times, nothing of a key.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use leasehold_core::{Failure, Kind};
+use serde_json::{Map, Value, json};
+
+use crate::clock::{wall_text, wall_time_of};
+use crate::files;
+use crate::manifest::Provider;
+use crate::probe::Verdict;
+
+const VERSION: u64 = 1;
+/// The largest file that is read.
+const LIMIT: u64 = 4 << 20;
+/// After so long somebody may have paid.
+const EXHAUSTED: Duration = Duration::from_secs(15 * 60);
+
+/// The last verdict on each provider's key. Several processes may write at once; nothing is lost.
+///
+/// ```no_run
+/// use leasehold::checks::Checks;
+/// use leasehold::clock::{wall_seconds, wall_time};
+/// use leasehold::manifest::Manifest;
+/// use leasehold::probe::Verdict;
+///
+/// let manifest = Manifest::load("manifest.json".as_ref())?;
+/// let (provider, now) = (manifest.provider("openai_pro")?, wall_time(wall_seconds()).expect("a time"));
+/// let mut checks = Checks::at("/home/me/.local/state/leasehold/checks.json");
+/// checks.note(provider, Verdict::Rejected, now)?;
+/// assert!(checks.is_usable(provider, None, now).is_err());
+/// # Ok::<(), leasehold::core::Failure>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Checks {
+    path: PathBuf,
+    rows: Rows,
+}
+
+/// By the name of the provider.
+type Rows = BTreeMap<String, Row>;
+
+/// What was said of a key, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What the provider said.
+    pub verdict: Verdict,
+    /// When it was asked, to the second.
+    pub at: SystemTime,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    check: Check,
+    /// Where the key rested: a verdict on the key of another place is none on this.
+    pointer: Option<String>,
+}
+
+impl Checks {
+    /// What the file at this path remembers. One that is not there, or cannot be made out, remembers nothing; the latter
+    /// is told as a warning.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let rows = load(&path);
+        Self { path, rows }
+    }
+
+    /// Remembers a verdict on the key of a provider that was asked for at this time. One that is unknown does not take
+    /// the place of one that says something.
+    pub fn note(&mut self, provider: &Provider, verdict: Verdict, at: SystemTime) -> Result<(), Failure> {
+        let row = Row { check: Check { verdict, at: whole(at) }, pointer: pointer(provider) };
+        self.change(|rows| {
+            let is_known = |old: &Row| !matches!(old.check.verdict, Verdict::Unknown(_));
+            let says_nothing = matches!(row.check.verdict, Verdict::Unknown(_));
+            let known =
+                rows.get(&provider.name).is_some_and(|old| old.pointer == row.pointer && is_known(old));
+            if !(says_nothing && known) {
+                rows.insert(provider.name.clone(), row);
+            }
+        })
+    }
+
+    /// Forgets what was said of a provider's key, as when it is replaced.
+    pub fn forget(&mut self, provider: &Provider) -> Result<(), Failure> {
+        match self.path.exists() {
+            true => self.change(|rows| drop(rows.remove(&provider.name))),
+            false => Ok(()),
+        }
+    }
+
+    /// What was last said of the key that a provider's pointer leads to.
+    pub fn of(&self, provider: &Provider) -> Option<&Check> {
+        let row = self.rows.get(&provider.name)?;
+        (row.pointer == pointer(provider)).then_some(&row.check)
+    }
+
+    /// Whether a provider's key is worth a try now, or why not: it was rejected, or, in the last 15 minutes, exhausted.
+    /// What was said before the key was last written does not count.
+    pub fn is_usable(
+        &self,
+        provider: &Provider,
+        written: Option<SystemTime>,
+        now: SystemTime,
+    ) -> Result<(), String> {
+        let Some(check) = self.of(provider).filter(|check| written.is_none_or(|at| whole(at) <= check.at))
+        else {
+            return Ok(());
+        };
+        let at = wall_text(seconds(check.at));
+        match check.verdict {
+            Verdict::Rejected => Err(format!("its key was rejected at {at}")),
+            Verdict::Exhausted if now.duration_since(check.at).is_ok_and(|age| age < EXHAUSTED) => {
+                Err(format!("its key was exhausted at {at}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes what the file has, while no other process does.
+    fn change(&mut self, change: impl FnOnce(&mut Rows)) -> Result<(), Failure> {
+        let changed = self.rewrite(change);
+        changed.map_err(|error| {
+            let kind = match error.kind() {
+                io::ErrorKind::PermissionDenied => Kind::Denied,
+                _ => Kind::Invalid,
+            };
+            Failure::new(kind, format!("cannot remember checks in {}: {error}", self.path.display()))
+        })
+    }
+
+    fn rewrite(&mut self, change: impl FnOnce(&mut Rows)) -> io::Result<()> {
+        files::own_folder(files::folder_of(&self.path))?;
+        let _lock = files::Lock::beside(&self.path)?;
+        let mut rows = load(&self.path);
+        change(&mut rows);
+        files::replace(&self.path, text(&rows).as_bytes())?;
+        self.rows = rows;
+        Ok(())
+    }
+}
+
+fn pointer(provider: &Provider) -> Option<String> {
+    provider.pointer.as_ref().map(ToString::to_string)
+}
+
+/// The time to the second, as stores have it.
+fn whole(at: SystemTime) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds(at))
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map(|span| span.as_secs()).unwrap_or_default()
+}
+
+fn load(path: &Path) -> Rows {
+    let read = read(path).and_then(|text| parse(&text).ok_or_else(|| io::Error::other("it is damaged")));
+    read.unwrap_or_else(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            tracing::warn!("what providers said of their keys is forgotten: {}: {error}", path.display());
+        }
+        Rows::new()
+    })
+}
+
+/// The text of a plain file. Neither a link nor a pipe is followed.
+fn read(path: &Path) -> io::Result<String> {
+    let careful = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(careful).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    let mut text = String::new();
+    file.take(LIMIT + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LIMIT {
+        true => Err(io::Error::other("it is too large")),
+        false => Ok(text),
+    }
+}
+
+/// The rows of a file of our version. A row that cannot be made out is left out.
+fn parse(text: &str) -> Option<Rows> {
+    let file: Value = serde_json::from_str(text).ok().filter(|file: &Value| file["version"] == VERSION)?;
+    let rows = file["checks"].as_object()?.iter();
+    Some(rows.filter_map(|(name, row)| Some((name.clone(), parse_row(row)?))).collect())
+}
+
+fn parse_row(row: &Value) -> Option<Row> {
+    let field = |name: &str| row[name].as_str();
+    let verdict = Verdict::of(field("verdict")?, field("reason").unwrap_or_default())?;
+    let at = wall_time_of(field("at")?)?;
+    Some(Row { check: Check { verdict, at }, pointer: field("vault_key").map(ToOwned::to_owned) })
+}
+
+fn text(rows: &Rows) -> String {
+    let checks: Map<_, _> = rows.iter().map(|(name, row)| (name.clone(), row.to_json())).collect();
+    format!("{:#}\n", json!({ "version": VERSION, "checks": checks }))
+}
+
+impl Row {
+    fn to_json(&self) -> Value {
+        let Check { verdict, at } = &self.check;
+        let mut row = json!({ "verdict": verdict.token(), "at": wall_text(seconds(*at)) });
+        if let Verdict::Unknown(reason) = verdict {
+            row["reason"] = reason.as_str().into();
+        }
+        if let Some(pointer) = &self.pointer {
+            row["vault_key"] = pointer.as_str().into();
+        }
+        row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Manifest;
+    use crate::random;
+    use std::fs::{self, File};
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn provider(name: &str, pointer: &str) -> Provider {
+        let text = json!({ "providers": { name: { "vault_key": pointer } } }).to_string();
+        Manifest::parse(&text).unwrap().providers()[0].clone()
+    }
+
+    fn place(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("leasehold-checks-{name}-{:08x}", random::number()));
+        folder.join("state/checks.json")
+    }
+
+    fn clear(path: &Path) {
+        fs::remove_dir_all(path.ancestors().nth(2).unwrap()).unwrap();
+    }
+
+    fn time(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
+    }
+
+    fn unknown() -> Verdict {
+        Verdict::Unknown("no answer in time".into())
+    }
+
+    #[test]
+    fn verdicts_outlive_the_process_and_are_forgotten_on_demand() {
+        let (path, a, b) = (place("life"), provider("a", "keys/a"), provider("b", "keys/b"));
+        let mut checks = Checks::at(&path);
+        checks.forget(&a).unwrap();
+        assert!(!path.exists(), "no file is made to forget in");
+        checks.note(&a, Verdict::Restricted, time(1) + Duration::from_millis(900)).unwrap();
+        checks.note(&b, unknown(), time(2)).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let mut again = Checks::at(&path);
+        assert_eq!(again.of(&a), Some(&Check { verdict: Verdict::Restricted, at: time(1) }));
+        assert_eq!(again.of(&b), Some(&Check { verdict: unknown(), at: time(2) }));
+        assert_eq!(again.of(&provider("a", "keys/other")), None, "another key");
+        again.forget(&a).unwrap();
+        assert_eq!((again.of(&a), Checks::at(&path).of(&a)), (None, None));
+        clear(&path);
+    }
+
+    #[test]
+    fn what_is_known_is_not_replaced_by_what_is_not() {
+        let (path, a) = (place("unknown"), provider("a", "keys/a"));
+        let mut checks = Checks::at(&path);
+        for (verdict, expect) in [
+            (unknown(), "unknown"),
+            (Verdict::Rejected, "rejected"),
+            (unknown(), "rejected"),
+            (Verdict::Accepted, "accepted"),
+        ] {
+            checks.note(&a, verdict, time(1)).unwrap();
+            assert_eq!(checks.of(&a).unwrap().verdict.token(), expect);
+        }
+        let moved = provider("a", "keys/other");
+        checks.note(&moved, unknown(), time(2)).unwrap();
+        assert_eq!(checks.of(&moved).unwrap().verdict, unknown(), "nothing was known of that key");
+        clear(&path);
+    }
+
+    #[test]
+    fn a_key_is_tried_again_once_it_is_another_or_was_paid_for() {
+        let (path, a) = (place("usable"), provider("a", "keys/a"));
+        let mut checks = Checks::at(&path);
+        let mut check = |verdict: &Verdict, written: Option<u64>, now: u64, expect: bool| {
+            checks.note(&a, verdict.clone(), time(100)).unwrap();
+            let usable = checks.is_usable(&a, written.map(time), time(now));
+            assert_eq!(usable.is_ok(), expect, "{verdict} {written:?} {now} {usable:?}");
+        };
+        check(&unknown(), None, 100, true);
+        for (verdict, later) in [(Verdict::Rejected, false), (Verdict::Exhausted, true)] {
+            check(&verdict, None, 100, false);
+            check(&verdict, Some(99), 100 + 899, false);
+            check(&verdict, Some(100), 100 + 899, false);
+            check(&verdict, Some(101), 102, true);
+            check(&verdict, None, 100 + 900, later);
+        }
+        check(&Verdict::Exhausted, None, 99, true);
+        check(&Verdict::Accepted, None, 100, true);
+        check(&Verdict::Restricted, None, 100, true);
+        checks.note(&a, Verdict::Rejected, time(100)).unwrap();
+        let reason = checks.is_usable(&a, None, time(100)).unwrap_err();
+        assert_eq!(reason, "its key was rejected at 2027-01-15T08:01:40Z");
+        assert_eq!(checks.is_usable(&provider("never", "k"), None, time(100)), Ok(()));
+        clear(&path);
+    }
+
+    #[test]
+    fn a_broken_file_remembers_nothing_and_is_written_anew() {
+        let (path, a) = (place("broken"), provider("a", "keys/a"));
+        Checks::at(&path).note(&a, Verdict::Rejected, time(1)).unwrap();
+        let good = fs::read_to_string(&path).unwrap();
+        let huge = format!("{good}{}", " ".repeat(4 << 20));
+        for text in ["", "{", "[]", "null", "\0", &good[..good.len() / 2], &good.replace(": 1", ": 2"), &huge]
+        {
+            File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+            let mut checks = Checks::at(&path);
+            assert_eq!(checks.of(&a), None, "{text:.20}");
+            checks.note(&a, Verdict::Accepted, time(2)).unwrap();
+            assert!(Checks::at(&path).of(&a).is_some(), "{text:.20}");
+        }
+        clear(&path);
+    }
+
+    #[test]
+    fn a_row_that_is_broken_takes_no_other_with_it() {
+        let rows = r#"{"version":1,"more":7,"checks":{
+            "good":{"verdict":"rejected","at":"2027-01-15T08:00:00Z","more":[]},
+            "guess":{"verdict":"guessed","at":"2027-01-15T08:00:00Z"},
+            "never":{"verdict":"rejected","at":"never"},"text":"rejected","null":null}}"#;
+        let rows = parse(rows).unwrap();
+        assert_eq!(rows.keys().collect::<Vec<_>>(), ["good"]);
+    }
+
+    #[test]
+    fn a_link_and_a_pipe_are_not_read() {
+        let (path, a) = (place("link"), provider("a", "keys/a"));
+        let real = path.with_file_name("real.json");
+        Checks::at(&real).note(&a, Verdict::Rejected, time(1)).unwrap();
+        std::os::unix::fs::symlink(&real, &path).unwrap();
+        assert_eq!(Checks::at(&path).of(&a), None);
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(Checks::at(&path).of(&a), None);
+        clear(&path);
+    }
+
+    #[test]
+    fn writers_at_once_lose_nothing() {
+        let path = place("many");
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    let mut checks = Checks::at(path);
+                    for n in 0..10 {
+                        let provider = provider(&format!("p{writer}-{n}"), "k");
+                        checks.note(&provider, Verdict::Accepted, time(n)).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(Checks::at(&path).rows.len(), 80);
+        clear(&path);
+    }
+}

@@ -1,0 +1,209 @@
+//! Secrets of the server as a store: an entry's service is the path of a secret, its name one of the fields there.
+
+use std::time::{Duration, SystemTime};
+
+use leasehold_core::name::{self, Path, VaultReference};
+use leasehold_core::{Course, Failure, Kind, Secret};
+use leasehold_vault::kv::{
+    Delete, DeleteVersions, Document, Draft, Entry, Patch, Read, ReadDraft, WriteDraft,
+};
+
+use super::{Answer, Store};
+use crate::client::VaultClient;
+use crate::clock;
+use crate::random;
+use crate::session::Session;
+
+/// How often a change is made anew because others wrote the same secret meanwhile.
+const TRIES: u32 = 50;
+/// How long it waits before it does, at the most.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The key-value secrets of the server that a session stays at.
+///
+/// Only the field that is meant is changed: by a patch where the token may do that, else by reading the secret and
+/// writing it if nobody did so meanwhile. Version 1 of the engine cannot tell whether somebody did. With its last
+/// field a secret is deleted; where the token may not, an empty one stays.
+///
+/// ```no_run
+/// use leasehold::core::Secret;
+/// use leasehold::core::name::Entry;
+/// use leasehold::session::Session;
+/// use leasehold::store::{ServerStore, Store};
+///
+/// # async fn example(session: &Session) -> Result<(), leasehold::core::Failure> {
+/// let entry = Entry { service: "secret/ai".into(), name: "openai".into() };
+/// ServerStore::new(session).put(&entry, &Secret::new("sk-..")).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ServerStore<'s> {
+    session: &'s Session,
+}
+
+impl<'s> ServerStore<'s> {
+    /// The secrets that this session can reach, in its namespace.
+    pub fn new(session: &'s Session) -> Self {
+        Self { session }
+    }
+
+    async fn place(&self, path: &str) -> Result<Place, Failure> {
+        let fault = |fault| Failure::new(Kind::Invalid, format!("`{path}` is no path of a secret: {fault}"));
+        let reference =
+            VaultReference { path: Path::parse(path).map_err(fault)?, version: None, namespace: None };
+        let client = self.session.client().await?;
+        let mount = client.mount_of(&reference).await?;
+        let entry = mount.and_then(|mount| mount.entry(&reference.path));
+        match entry.filter(|entry| !entry.name().is_empty()) {
+            Some(entry) => Ok(Place { client, entry }),
+            None => Err(Failure::new(Kind::Invalid, format!("`{path}` is no secret of a key-value engine"))
+                .hint("name a path below one, such as secret/ai")),
+        }
+    }
+
+    async fn document(&self, entry: &name::Entry) -> Result<Document, Failure> {
+        let document = self.place(&entry.service).await?.read().await?;
+        match document.fields.field(&entry.name) {
+            Some(_) => Ok(document),
+            None => Err(no_field(entry)),
+        }
+    }
+
+    async fn find_field(&self, entry: &name::Entry) -> Result<Secret, Failure> {
+        let document = self.document(entry).await?;
+        document.fields.field(&entry.name).cloned().ok_or_else(|| no_field(entry))
+    }
+
+    async fn put_field(&self, entry: &name::Entry, secret: &Secret) -> Result<(), Failure> {
+        let place = self.place(&entry.service).await?;
+        if place.patch(&entry.name, secret).await? {
+            return Ok(());
+        }
+        let set = |draft: &mut Draft| {
+            draft.set(&entry.name, secret);
+            true
+        };
+        place.change(set).await.map(|_| ())
+    }
+
+    async fn names(&self, path: &str) -> Result<Vec<name::Entry>, Failure> {
+        let Some(document) = found(self.place(path).await?.read().await)? else { return Ok(Vec::new()) };
+        let entry = |name: &str| name::Entry { service: path.into(), name: name.into() };
+        Ok(document.fields.names().map(entry).collect())
+    }
+}
+
+impl Store for ServerStore<'_> {
+    fn title(&self) -> String {
+        "the server".into()
+    }
+
+    fn find<'a>(&'a self, entry: &'a name::Entry) -> Answer<'a, Secret> {
+        Box::pin(self.find_field(entry))
+    }
+
+    fn put<'a>(&'a self, entry: &'a name::Entry, secret: &'a Secret) -> Answer<'a, ()> {
+        Box::pin(self.put_field(entry, secret))
+    }
+
+    fn remove<'a>(&'a self, entry: &'a name::Entry) -> Answer<'a, bool> {
+        let remove = |draft: &mut Draft| {
+            let is_there = draft.has(&entry.name);
+            draft.remove(&entry.name);
+            is_there
+        };
+        Box::pin(async move { self.place(&entry.service).await?.change(remove).await })
+    }
+
+    fn contains<'a>(&'a self, entry: &'a name::Entry) -> Answer<'a, bool> {
+        Box::pin(async move { found(self.document(entry).await).map(|document| document.is_some()) })
+    }
+
+    /// When any field of the secret was last written; version 1 of the engine does not note it.
+    fn written<'a>(&'a self, entry: &'a name::Entry) -> Answer<'a, Option<SystemTime>> {
+        Box::pin(async move {
+            let version = self.document(entry).await?.version;
+            Ok(version.and_then(|version| clock::wall_time_of(&version.created_time)))
+        })
+    }
+
+    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<name::Entry>> {
+        Box::pin(self.names(service))
+    }
+}
+
+/// One secret, and the client that asks for it.
+struct Place {
+    client: VaultClient,
+    entry: Entry,
+}
+
+impl Place {
+    async fn read(&self) -> Result<Document, Failure> {
+        self.client.send(&Read::new(self.entry.clone(), None)?).await
+    }
+
+    /// Sets a field without a look at the others. False where that cannot be done: there is no secret yet, the token
+    /// may not, the mount wants to know the version, or the engine has no patches.
+    async fn patch(&self, field: &str, secret: &Secret) -> Result<bool, Failure> {
+        let Ok(entry) = self.entry.clone().versioned() else { return Ok(false) };
+        let fields = [(field, secret.clone())].into_iter().collect();
+        match self.client.send(&Patch { entry, fields, cas: None }).await {
+            Ok(_) => Ok(true),
+            Err(failure) => match failure.kind().course() {
+                Course::Denied | Course::Misconfigured => Ok(false),
+                Course::Dead | Course::Transient => Err(failure),
+            },
+        }
+    }
+
+    /// Changes the secret as it is now, anew if somebody else does so meanwhile. The change says whether there is
+    /// anything to change; whether there was.
+    async fn change(&self, change: impl Fn(&mut Draft) -> bool) -> Result<bool, Failure> {
+        let mut has_changed = false;
+        for _ in 0..TRIES {
+            let mut draft = self.client.send(&ReadDraft { entry: self.entry.clone() }).await?;
+            if !change(&mut draft) {
+                return Ok(has_changed);
+            }
+            if draft.is_empty() && self.delete(draft.version()).await? {
+                // A version that was written meanwhile has the field too: so we look again.
+                has_changed = true;
+                continue;
+            }
+            if self.client.send(&WriteDraft { entry: self.entry.clone(), draft }).await? {
+                return Ok(true);
+            }
+            tokio::time::sleep(random::part(PAUSE)).await;
+        }
+        let message = format!("others write {} all the time", self.entry);
+        Err(Failure::new(Kind::Throttled, message).hint("try again later"))
+    }
+
+    /// Deletes this version of the secret, or all there is in version 1 of the engine. False where versions are kept
+    /// and the token may not delete one.
+    async fn delete(&self, version: u64) -> Result<bool, Failure> {
+        let Ok(entry) = self.entry.clone().versioned() else {
+            return self.client.send(&Delete { entry: self.entry.clone() }).await.map(|()| true);
+        };
+        match self.client.send(&DeleteVersions { entry, versions: vec![version] }).await {
+            Err(failure) if failure.kind() == Kind::Denied => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
+    }
+}
+
+/// What was found, if anything was.
+fn found<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match outcome {
+        Ok(what) => Ok(Some(what)),
+        Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn no_field(entry: &name::Entry) -> Failure {
+    let message = format!("the server's secret {} has no field {}", entry.service, entry.name);
+    Failure::new(Kind::NotFound, message).hint("set it first")
+}

@@ -1,0 +1,217 @@
+//! A workstation: its stores, and what is done with the keys of its providers.
+
+mod standing;
+mod stores;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use leasehold_core::name::{Entry, Place, Reference, VaultReference};
+use leasehold_core::{Failure, Kind, Secret};
+
+use crate::checks::Checks;
+use crate::identity::Source;
+use crate::manifest::{Pointer, Provider};
+use crate::probe::Prober;
+use crate::store::Store;
+pub use standing::{Fault, Pick, Standing, Trial};
+pub use stores::{Choice, Chosen, Purpose, Seal, StoreSettings, Stores};
+
+/// The longest key that a command can be given in a variable, in bytes: Linux takes 128 KiB with its name.
+pub const LONGEST: usize = (128 << 10) - 1024;
+
+/// Reads a variable of our own environment, for `env://NAME`.
+pub type Variables = Arc<dyn Fn(&str) -> Result<Secret, Failure> + Send + Sync>;
+
+/// A workstation. What is asked of it is read from the stores anew.
+pub struct Workstation<'a> {
+    stores: Stores,
+    server: Option<Arc<dyn Store + 'a>>,
+    variables: Variables,
+    /// The file that remembers what providers said of their keys.
+    checks: PathBuf,
+    prober: Prober,
+}
+
+/// A place whose secret can be read, and perhaps written.
+enum Spot<'a> {
+    Store(Arc<dyn Store + 'a>, Entry),
+    Variable(Box<str>),
+    File(PathBuf),
+}
+
+impl<'a> Workstation<'a> {
+    /// The workstation with these stores. Nothing is opened yet.
+    ///
+    /// `checks` is the file that remembers what providers said of their keys.
+    pub fn new(stores: Stores, variables: Variables, checks: impl Into<PathBuf>) -> Self {
+        Self { stores, server: None, variables, checks: checks.into(), prober: Prober::default() }
+    }
+
+    /// With a server, for pointers such as `vault://secret/ai#openai`.
+    pub fn with_server<'b>(self, server: Arc<dyn Store + 'b>) -> Workstation<'b> {
+        let Self { stores, variables, checks, prober, .. } = self;
+        Workstation { stores, server: Some(server), variables, checks, prober }
+    }
+
+    /// The stores.
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// What providers said of their keys.
+    pub fn checks(&self) -> Checks {
+        Checks::at(&self.checks)
+    }
+
+    /// Who asks the providers.
+    pub fn prober(&self) -> Prober {
+        self.prober
+    }
+
+    /// Puts a provider's key where its pointer says. The place.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`: the secret is empty, blank, too long, or holds a zero byte; or the provider has no pointer.
+    pub async fn set_key(&self, provider: &Provider, secret: &Secret) -> Result<Reference, Failure> {
+        check_key(secret)?;
+        let reference = self.stores.reference(provider.needed_pointer()?).await;
+        let (store, entry) = self.writable(&reference).await?;
+        store.put(&entry, secret).await?;
+        // What was said of the old key is not true of the new one.
+        self.checks().forget(provider)?;
+        Ok(reference)
+    }
+
+    /// Deletes a provider's key. Whether there was one.
+    pub async fn delete_key(&self, provider: &Provider) -> Result<bool, Failure> {
+        let reference = self.stores.reference(provider.needed_pointer()?).await;
+        let (store, entry) = self.writable(&reference).await?;
+        let was_there = store.remove(&entry).await?;
+        self.checks().forget(provider)?;
+        Ok(was_there)
+    }
+
+    /// A provider's key.
+    pub async fn key(&self, pointer: &Pointer) -> Result<Secret, Failure> {
+        self.find(&self.stores.reference(pointer).await).await
+    }
+
+    /// The secret at a place.
+    pub async fn find(&self, reference: &Reference) -> Result<Secret, Failure> {
+        match self.spot(reference, Purpose::Read).await? {
+            Spot::Store(store, entry) => store.find(&entry).await,
+            Spot::Variable(name) => (self.variables)(&name),
+            Spot::File(path) => Source::File(path).read_whole(),
+        }
+    }
+
+    /// Whether there is a secret at a place, without a look at it where that can be.
+    pub async fn contains(&self, reference: &Reference) -> Result<bool, Failure> {
+        match self.spot(reference, Purpose::Read).await? {
+            Spot::Store(store, entry) => store.contains(&entry).await,
+            Spot::Variable(name) => is_there((self.variables)(&name)),
+            Spot::File(path) => is_there(Source::File(path).read_whole()),
+        }
+    }
+
+    /// When the secret at a place was written, where that is known.
+    pub async fn written(&self, reference: &Reference) -> Result<Option<SystemTime>, Failure> {
+        match self.spot(reference, Purpose::Read).await? {
+            Spot::Store(store, entry) => store.written(&entry).await,
+            Spot::File(path) => Ok(path.metadata().and_then(|file| file.modified()).ok()),
+            Spot::Variable(_) => Ok(None),
+        }
+    }
+
+    async fn writable(&self, reference: &Reference) -> Result<(Arc<dyn Store + 'a>, Entry), Failure> {
+        match self.spot(reference, Purpose::Write).await? {
+            Spot::Store(store, entry) => Ok((store, entry)),
+            Spot::Variable(_) | Spot::File(_) => {
+                Err(Failure::new(Kind::Invalid, format!("{reference} is read, and never written"))
+                    .hint("write it where it is made, or give the provider another `vault_key`"))
+            }
+        }
+    }
+
+    async fn spot(&self, reference: &Reference, purpose: Purpose) -> Result<Spot<'a>, Failure> {
+        Ok(match reference.place() {
+            Place::Stored(kind, entry) => {
+                Spot::Store(self.stores.store(*kind, purpose).await?, entry.clone())
+            }
+            Place::Vault(vault) => {
+                let server = self.server.as_ref().ok_or_else(|| no_server(reference))?;
+                Spot::Store(Arc::clone(server), field_of(vault, reference)?)
+            }
+            Place::Env(name) => Spot::Variable(name.clone()),
+            Place::File(path) => Spot::File(PathBuf::from(&**path)),
+        })
+    }
+}
+
+impl fmt::Debug for Workstation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workstation").field("stores", &self.stores).finish_non_exhaustive()
+    }
+}
+
+/// A field of a secret on the server, as an entry.
+fn field_of(vault: &VaultReference, reference: &Reference) -> Result<Entry, Failure> {
+    let invalid = |message: String, hint: &str| Err(Failure::new(Kind::Invalid, message).hint(hint));
+    if vault.version.is_some() || vault.namespace.is_some() {
+        let message = format!("a pointer names neither version nor namespace: {reference}");
+        return invalid(message, "leave them out; the namespace is that of the configuration");
+    }
+    match reference.field() {
+        Some(field) => Ok(Entry { service: vault.path.as_str().into(), name: field.into() }),
+        None => invalid(format!("{reference} does not say which field"), "add #FIELD"),
+    }
+}
+
+fn no_server(reference: &Reference) -> Failure {
+    Failure::new(Kind::NeedsLogin, format!("{reference} is on a server, and none is configured"))
+        .hint("set VAULT_ADDR and a login, or give the provider another `vault_key`")
+}
+
+fn is_there(found: Result<Secret, Failure>) -> Result<bool, Failure> {
+    match found {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.kind() == Kind::NotFound => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What a command could never be given is not stored as a key.
+fn check_key(secret: &Secret) -> Result<(), Failure> {
+    let text = secret.expose();
+    let message = match () {
+        () if text.is_empty() => "the key is empty",
+        () if text.trim().is_empty() => "the key is blank",
+        () if text.contains('\0') => "the key holds a zero byte, which no variable can",
+        () if text.len() > LONGEST => "the key is longer than a variable can be",
+        () => return Ok(()),
+    };
+    Err(Failure::new(Kind::Invalid, message).hint("nothing was stored"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_no_command_could_be_given_are_refused() {
+        let check = |text: &str, expect: bool| {
+            assert_eq!(check_key(&Secret::new(text)).is_ok(), expect, "{} bytes", text.len());
+        };
+        check("k", true);
+        check("-----BEGIN\nkey\n", true);
+        check("", false);
+        check(" \n\t", false);
+        check("a\0b", false);
+        check(&"k".repeat(LONGEST), true);
+        check(&"k".repeat(LONGEST + 1), false);
+    }
+}

@@ -1,0 +1,282 @@
+//! What is known of each provider, and which one is taken.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use leasehold_core::name::{Entry, Place, Reference, StoreKind};
+use leasehold_core::{Failure, Kind};
+use tokio::task::JoinSet;
+
+use super::{Purpose, Spot, Workstation};
+use crate::checks::Check;
+use crate::manifest::{Manifest, Provider};
+use crate::probe::{Prober, ProviderKind, Reachability, Verdict};
+
+/// So many endpoints are asked at once.
+const TOGETHER: usize = 64;
+
+/// What is known of a provider. Nothing of it is a secret.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The provider.
+    pub provider: Provider,
+    /// Where its key is, if it has one.
+    pub place: Option<Reference>,
+    /// Whether its key is there; none if it needs none. A store that cannot be asked answers with its failure.
+    pub has_secret: Option<Result<bool, Failure>>,
+    /// When its key was written, where the store knows.
+    pub written: Option<SystemTime>,
+    /// Whether its endpoint can be reached; none if it has none, or was not asked.
+    pub reachability: Option<Reachability>,
+    /// What was last said of its key.
+    pub check: Option<Check>,
+}
+
+/// What a test of a provider found.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The provider's name.
+    pub provider: String,
+    /// Whether its key is there; none if it needs none.
+    pub has_secret: Option<bool>,
+    /// Whether its endpoint can be reached; none if it has none.
+    pub endpoint_reachable: Option<bool>,
+    /// What the provider said of the key; none if it was not asked.
+    pub verdict: Option<Verdict>,
+    /// What is wrong, the first first; empty if nothing is.
+    pub faults: Vec<Fault>,
+}
+
+/// What can be wrong with a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no key.
+    MissingSecret,
+    /// Nobody listens at the endpoint.
+    Unreachable,
+    /// The provider rejects the key.
+    Rejected,
+    /// The provider knows the key and wants money.
+    Exhausted,
+    /// The provider should have said something of the key, and did not.
+    NoVerdict,
+}
+
+/// The provider that is taken, and why those before it are not.
+#[derive(Clone, Debug)]
+pub struct Pick {
+    /// The provider.
+    pub provider: Provider,
+    /// Where its key is, if it has one.
+    pub place: Option<Reference>,
+    /// The names of those that come before it, each with what is wrong with it.
+    pub passed_over: Vec<(String, String)>,
+}
+
+impl Fault {
+    /// In the words of the API: `missing secret`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::MissingSecret => "missing secret",
+            Self::Unreachable => "endpoint unreachable",
+            Self::Rejected => "key rejected",
+            Self::Exhausted => "key exhausted",
+            Self::NoVerdict => "no verdict on the key",
+        }
+    }
+
+    /// By what a caller has to do about it.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::MissingSecret => Kind::NotFound,
+            Self::Rejected => Kind::Denied,
+            Self::Exhausted => Kind::Throttled,
+            Self::Unreachable | Self::NoVerdict => Kind::Unreachable,
+        }
+    }
+}
+
+impl Workstation<'_> {
+    /// What is known of each provider, in the order in which they are taken. `is_offline`: no endpoint is asked.
+    pub async fn standings(&self, manifest: &Manifest, is_offline: bool) -> Vec<Standing> {
+        let mut inventory = Inventory::default();
+        let checks = self.checks();
+        let mut standings = Vec::new();
+        for provider in manifest.providers() {
+            let place = self.place(provider).await;
+            let (has_secret, written) = match &place {
+                None => (None, None),
+                Some(place) => {
+                    let found = inventory.has(self, place).await;
+                    let is_there = matches!(found, Ok(true));
+                    let written = if is_there { self.written(place).await.ok().flatten() } else { None };
+                    (Some(found), written)
+                }
+            };
+            let check = checks.of(provider).cloned();
+            let provider = provider.clone();
+            standings.push(Standing { provider, place, has_secret, written, reachability: None, check });
+        }
+        if !is_offline {
+            reach_all(self.prober(), &mut standings).await;
+        }
+        standings
+    }
+
+    /// The first provider by priority that is usable: its key is there and not known to be rejected or exhausted, and
+    /// its endpoint can be reached. `is_strict`: the very first, or none.
+    ///
+    /// # Errors
+    ///
+    /// Tells what is wrong with each.
+    pub async fn pick(&self, manifest: &Manifest, is_strict: bool, now: SystemTime) -> Result<Pick, Failure> {
+        let mut passed_over = Vec::new();
+        let considered = if is_strict { 1 } else { usize::MAX };
+        for provider in manifest.providers().iter().take(considered) {
+            let place = self.place(provider).await;
+            match self.is_usable(provider, place.as_ref(), now).await {
+                Ok(()) => return Ok(Pick { provider: provider.clone(), place, passed_over }),
+                Err(reason) => passed_over.push((provider.name.clone(), reason)),
+            }
+        }
+        let told: String = passed_over.iter().map(|(name, reason)| format!("\n  {name}: {reason}")).collect();
+        let what = if is_strict { "the first provider is not usable" } else { "no provider is usable" };
+        Err(Failure::new(Kind::NotFound, format!("{what}{told}"))
+            .hint("see `leasehold providers`, and set a key with `leasehold set-key NAME`"))
+    }
+
+    async fn is_usable(
+        &self,
+        provider: &Provider,
+        place: Option<&Reference>,
+        now: SystemTime,
+    ) -> Result<(), String> {
+        if let Some(place) = place {
+            match self.contains(place).await {
+                Ok(true) => {}
+                Ok(false) => return Err("its key is not set".into()),
+                Err(failure) => return Err(failure.message().to_owned()),
+            }
+            let written = self.written(place).await.ok().flatten();
+            self.checks().is_usable(provider, written, now)?;
+        }
+        match &provider.endpoint {
+            None => Ok(()),
+            Some(endpoint) => match self.prober().reachable(endpoint).await {
+                Reachability::Reachable => Ok(()),
+                Reachability::Unreachable(reason) => Err(format!("its endpoint cannot be reached: {reason}")),
+            },
+        }
+    }
+
+    /// Looks whether a provider's key is there, its endpoint can be reached, and the provider accepts the key; the
+    /// verdict is remembered. `is_offline`: nobody is asked.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be asked.
+    pub async fn test(
+        &self,
+        provider: &Provider,
+        is_offline: bool,
+        now: SystemTime,
+    ) -> Result<Trial, Failure> {
+        let key = match self.place(provider).await {
+            None => None,
+            Some(place) => Some(absent_is_none(self.find(&place).await)?),
+        };
+        let endpoint_reachable = match &provider.endpoint {
+            Some(endpoint) if !is_offline => Some(self.prober().reachable(endpoint).await.is_reachable()),
+            _ => None,
+        };
+        let has_secret = key.as_ref().map(Option::is_some);
+        let is_worth_asking = has_secret != Some(false) && endpoint_reachable != Some(false) && !is_offline;
+        let verdict = match is_worth_asking {
+            true => Some(self.prober().check(provider, key.flatten().as_ref()).await),
+            false => None,
+        };
+        if let Some(verdict) = &verdict {
+            self.checks().note(provider, verdict.clone(), now)?;
+        }
+        let faults = faults(provider, has_secret, endpoint_reachable, verdict.as_ref());
+        Ok(Trial { provider: provider.name.clone(), has_secret, endpoint_reachable, verdict, faults })
+    }
+
+    async fn place(&self, provider: &Provider) -> Option<Reference> {
+        match &provider.pointer {
+            Some(pointer) => Some(self.stores().reference(pointer).await),
+            None => None,
+        }
+    }
+}
+
+fn absent_is_none<T>(found: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn faults(
+    provider: &Provider,
+    has_secret: Option<bool>,
+    endpoint_reachable: Option<bool>,
+    verdict: Option<&Verdict>,
+) -> Vec<Fault> {
+    let of_verdict = match verdict {
+        Some(Verdict::Rejected) => Some(Fault::Rejected),
+        Some(Verdict::Exhausted) => Some(Fault::Exhausted),
+        // Of a provider that we do not know, nothing can be told.
+        Some(Verdict::Unknown(_)) => ProviderKind::of(provider).map(|_| Fault::NoVerdict),
+        Some(Verdict::Accepted | Verdict::Restricted) | None => None,
+    };
+    let missing = (has_secret == Some(false)).then_some(Fault::MissingSecret);
+    let unreachable = (endpoint_reachable == Some(false)).then_some(Fault::Unreachable);
+    [missing, unreachable, of_verdict].into_iter().flatten().collect()
+}
+
+async fn reach_all(prober: Prober, standings: &mut [Standing]) {
+    let mut asked = JoinSet::new();
+    let mut answers = Vec::new();
+    for (at, standing) in standings.iter().enumerate() {
+        let Some(endpoint) = standing.provider.endpoint.clone() else { continue };
+        if asked.len() >= TOGETHER {
+            answers.extend(asked.join_next().await.and_then(Result::ok));
+        }
+        asked.spawn(async move { (at, prober.reachable(&endpoint).await) });
+    }
+    answers.extend(asked.join_all().await);
+    for (at, reachability) in answers {
+        standings[at].reachability = Some(reachability);
+    }
+}
+
+/// What is in the stores, each asked once a service: a sealed file takes its time to be opened.
+#[derive(Default)]
+struct Inventory(HashMap<Shelf, Result<Vec<Entry>, Failure>>);
+
+/// A service in a store; none of the workstation's stores is the server.
+type Shelf = (Option<StoreKind>, Box<str>);
+
+impl Inventory {
+    async fn has(&mut self, workstation: &Workstation<'_>, place: &Reference) -> Result<bool, Failure> {
+        let Spot::Store(store, entry) = workstation.spot(place, Purpose::Read).await? else {
+            return workstation.contains(place).await;
+        };
+        let kind = match place.place() {
+            Place::Stored(kind, _) => Some(*kind),
+            Place::Vault(_) | Place::Env(_) | Place::File(_) => None,
+        };
+        let key = (kind, entry.service.clone());
+        if !self.0.contains_key(&key) {
+            self.0.insert(key.clone(), store.list(&entry.service).await);
+        }
+        match self.0.get(&key) {
+            Some(Ok(entries)) => Ok(entries.contains(&entry)),
+            Some(Err(failure)) if failure.kind() == Kind::NotFound => Ok(false),
+            Some(Err(failure)) => Err(failure.clone()),
+            None => Ok(false),
+        }
+    }
+}

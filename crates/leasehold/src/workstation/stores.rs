@@ -1,0 +1,199 @@
+//! The stores of this workstation: which of them has what a plain pointer names, and what each is opened with.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use leasehold_core::name::{Entry, Path, Place, Reference, StoreKind, VaultReference};
+use leasehold_core::{Failure, Kind};
+use tokio::sync::OnceCell;
+
+use crate::files;
+use crate::identity::Source;
+use crate::manifest::{Pointer, SERVICE};
+use crate::random;
+use crate::store::{KernelKeyring, Keyring, SealKey, SealedFile, Store};
+
+/// Which store has what plain pointers name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// One of this workstation.
+    Store(StoreKind),
+    /// A secret on the server, each entry a field of it.
+    Server(Path),
+}
+
+/// What the sealed file is opened with.
+#[derive(Clone, Debug)]
+pub enum Seal {
+    /// A passphrase.
+    Passphrase(Source),
+    /// A key at a place: `file:///..` or `keyring://..`.
+    Key(Reference),
+    /// A key file that is drawn when the sealed file is first written.
+    Drawn(PathBuf),
+}
+
+/// Where the stores are.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// What was asked for; if nothing, it is the keyring where there is one, else the sealed file.
+    pub choice: Option<Choice>,
+    /// The address of the session's D-Bus.
+    pub bus: String,
+    /// The sealed file.
+    pub sealed_file: PathBuf,
+    /// What it is opened with.
+    pub seal: Seal,
+}
+
+/// The store that plain pointers mean, and why it is that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The store.
+    pub choice: Choice,
+    /// Why, in words: `it was asked for`.
+    pub why: String,
+}
+
+/// The stores of a workstation. Each is opened when it is first needed.
+#[derive(Debug)]
+pub struct Stores {
+    settings: StoreSettings,
+    chosen: OnceCell<Chosen>,
+    sealed: OnceCell<Arc<SealedFile>>,
+}
+
+impl Stores {
+    /// The stores by these settings. Nothing is opened yet.
+    pub fn new(settings: StoreSettings) -> Self {
+        Self { settings, chosen: OnceCell::new(), sealed: OnceCell::new() }
+    }
+
+    /// Where they are.
+    pub fn settings(&self) -> &StoreSettings {
+        &self.settings
+    }
+
+    /// The store that plain pointers mean. Looks for a keyring where nothing was asked for.
+    pub async fn chosen(&self) -> &Chosen {
+        let find_out = async || match &self.settings.choice {
+            Some(choice) => Chosen { choice: choice.clone(), why: "it was asked for".into() },
+            None => match Keyring::at(&self.settings.bus).absence().await {
+                None => Chosen {
+                    choice: Choice::Store(StoreKind::Keyring),
+                    why: "nothing was asked for, and there is a keyring".into(),
+                },
+                Some(absence) => Chosen {
+                    choice: Choice::Store(StoreKind::Sealed),
+                    why: format!("nothing was asked for, and there is no keyring: {absence}"),
+                },
+            },
+        };
+        self.chosen.get_or_init(find_out).await
+    }
+
+    /// The place that a pointer names.
+    pub async fn reference(&self, pointer: &Pointer) -> Reference {
+        match pointer {
+            Pointer::Full(reference) => reference.clone(),
+            Pointer::Plain(name) => self.chosen().await.choice.reference(name),
+        }
+    }
+
+    /// One of the stores, opened for reading, or for writing as well.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the key of the sealed file from being had.
+    pub async fn store(&self, kind: StoreKind, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
+        Ok(match kind {
+            StoreKind::Keyring => Arc::new(Keyring::at(&self.settings.bus)),
+            StoreKind::Kernel => Arc::new(KernelKeyring::new()),
+            StoreKind::Sealed => {
+                if purpose == Purpose::Write {
+                    self.draw_key()?;
+                }
+                Arc::clone(self.sealed.get_or_try_init(|| self.open_sealed()).await?) as Arc<dyn Store>
+            }
+        })
+    }
+
+    async fn open_sealed(&self) -> Result<Arc<SealedFile>, Failure> {
+        let key = match &self.settings.seal {
+            Seal::Passphrase(source) => SealKey::Passphrase(source.clone()),
+            Seal::Key(reference) => SealKey::Key(self.key_at(reference).await?),
+            Seal::Drawn(file) => SealKey::Key(Source::File(file.clone())),
+        };
+        Ok(Arc::new(SealedFile::at(&self.settings.sealed_file, key)))
+    }
+
+    /// Draws the key before the sealed file is first written. Beside one that is there, another key would open nothing.
+    fn draw_key(&self) -> Result<(), Failure> {
+        match &self.settings.seal {
+            Seal::Drawn(file) if !file.exists() && !self.settings.sealed_file.exists() => draw_key(file),
+            _ => Ok(()),
+        }
+    }
+
+    async fn key_at(&self, reference: &Reference) -> Result<Source, Failure> {
+        match reference.place() {
+            Place::File(path) => Ok(Source::File(PathBuf::from(&**path))),
+            Place::Stored(StoreKind::Keyring, entry) => {
+                let found = Keyring::at(&self.settings.bus).find(entry).await;
+                found.map(Source::Value).map_err(|failure| failure.context("the sealed file's key"))
+            }
+            _ => Err(Failure::new(
+                Kind::Invalid,
+                format!("the key of the sealed file cannot be kept at {reference}"),
+            )
+            .hint("name a file:///path or an entry of the keyring")),
+        }
+    }
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reading alone.
+    Read,
+    /// Writing, and so perhaps for the first time.
+    Write,
+}
+
+impl Choice {
+    /// The place of an entry with this name.
+    pub fn reference(&self, name: &str) -> Reference {
+        match self {
+            Self::Store(kind) => {
+                Place::Stored(*kind, Entry { service: SERVICE.into(), name: name.into() }).into()
+            }
+            Self::Server(path) => {
+                let vault = VaultReference { path: path.clone(), version: None, namespace: None };
+                Reference::of_field(Place::Vault(vault), name)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(StoreKind::Keyring) => f.write_str("the keyring"),
+            Self::Store(StoreKind::Sealed) => f.write_str("the sealed file"),
+            Self::Store(StoreKind::Kernel) => f.write_str("the kernel's keyring"),
+            Self::Server(path) => write!(f, "the server's secret {path}"),
+        }
+    }
+}
+
+/// Draws a key of 32 random bytes into a new file, for this user alone.
+fn draw_key(file: &std::path::Path) -> Result<(), Failure> {
+    let key: String = random::bytes::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let failed = |error: std::io::Error| {
+        let message = format!("cannot write the sealed file's key {}: {error}", file.display());
+        Failure::new(Kind::Denied, message)
+    };
+    files::own_folder(files::folder_of(file)).map_err(failed)?;
+    files::replace(file, format!("{key}\n").as_bytes()).map_err(failed)
+}
