@@ -3,6 +3,7 @@
 pub(crate) mod login;
 pub(crate) mod run;
 pub(crate) mod server;
+pub(crate) mod workstation;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use self::login::LoginArguments;
 use self::run::RunArguments;
 use self::server::ServerArguments;
+use self::workstation::{
+    DeleteKeyArguments, InitArguments, ProvidersArguments, SetKeyArguments, WorkstationArguments,
+};
 
 /// Runs commands with secrets from HashiCorp Vault or OpenBao, keeps the secrets alive, and leaves nothing behind.
 #[derive(Debug, Parser)]
@@ -24,10 +28,12 @@ use self::server::ServerArguments;
 #[command(after_help = "Examples:
   leasehold run --env DB_PASSWORD=vault://secret/db#password -- ./server
   leasehold get vault://secret/registry#password | docker login --username ci --password-stdin
+  leasehold set-key openai_pro && leasehold run --provider openai_pro -- ./agent
   leasehold config show --origin
 
 Settings come from flags, then variables (VAULT_ADDR, VAULT_NAMESPACE, VAULT_TOKEN,
-VAULT_ROLE_ID, VAULT_SECRET_ID and their BAO_ twins), then leasehold.toml.
+VAULT_ROLE_ID, VAULT_SECRET_ID and their BAO_ twins, LEASEHOLD_MANIFEST, LEASEHOLD_STORE),
+then leasehold.toml.
 `leasehold help COMMAND` tells more.")]
 pub(crate) struct Arguments {
     /// What to do.
@@ -66,6 +72,10 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     Run(Box<RunArguments>),
     Get(GetArguments),
+    Init(InitArguments),
+    SetKey(SetKeyArguments),
+    DeleteKey(DeleteKeyArguments),
+    Providers(ProvidersArguments),
     Token(TokenArguments),
     Verify(VerifyArguments),
     Journal(JournalArguments),
@@ -96,6 +106,8 @@ pub(crate) struct GetArguments {
     /// Prints no line end after the value.
     #[arg(short = 'n', long)]
     pub(crate) no_newline: bool,
+    #[command(flatten)]
+    pub(crate) workstation: WorkstationArguments,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -251,6 +263,8 @@ pub(crate) enum ConfigVerb {
     /// Reads all settings and tells every fault with its place. Opens no connection.
     Check {
         #[command(flatten)]
+        workstation: WorkstationArguments,
+        #[command(flatten)]
         connection: Connection,
     },
     /// Shows the settings that are in force. Secrets are not shown.
@@ -261,6 +275,8 @@ pub(crate) enum ConfigVerb {
         /// Prints JSON.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        workstation: WorkstationArguments,
         #[command(flatten)]
         connection: Connection,
     },

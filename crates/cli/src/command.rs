@@ -1,12 +1,17 @@
 //! The verbs, one file each, and what they share.
 
 pub(crate) mod values;
+pub(crate) mod workstation;
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod delete_key;
 pub(crate) mod get;
+pub(crate) mod init;
 pub(crate) mod journal;
+pub(crate) mod providers;
 pub(crate) mod run;
+pub(crate) mod set_key;
 pub(crate) mod token;
 pub(crate) mod verify;
 
@@ -23,7 +28,9 @@ use leasehold::driver::Owed;
 use leasehold::session::{Session, SessionSettings};
 
 use crate::arguments::Connection;
+use crate::arguments::workstation::WorkstationArguments;
 use crate::config::environment::Environment;
+use crate::config::flags::Flags;
 use crate::config::profile;
 use crate::config::settings::Settings;
 use crate::exit::Exit;
@@ -36,8 +43,17 @@ const PARENT_TTL: Duration = Duration::from_secs(60);
 
 /// The settings in force, or all faults in one failure.
 fn settings(connection: &Connection, environment: &Environment) -> Result<Settings, Failure> {
-    Settings::load(&connection.server, &connection.login, environment)
-        .map_err(|faults| Failure::new(Kind::Invalid, faults.to_string()))
+    settings_at(connection, &WorkstationArguments::default(), environment)
+}
+
+/// The same, for verbs that look after a workstation too.
+fn settings_at(
+    connection: &Connection,
+    workstation: &WorkstationArguments,
+    environment: &Environment,
+) -> Result<Settings, Failure> {
+    let flags = Flags { server: &connection.server, login: &connection.login, workstation };
+    Settings::load(flags, environment).map_err(|faults| Failure::new(Kind::Invalid, faults.to_string()))
 }
 
 /// Runs this to its end on a runtime of one thread. A panic inside is a failure like others.

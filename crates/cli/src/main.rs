@@ -40,6 +40,10 @@ fn dispatch(command: &Command, environment: &Environment, core_limit: u64, ui: U
     let result = match command {
         Command::Run(arguments) => return command::run::run(arguments, environment, core_limit, ui),
         Command::Get(arguments) => command::get::get(arguments, environment, ui),
+        Command::Init(arguments) => command::init::init(arguments, environment),
+        Command::SetKey(arguments) => command::set_key::set_key(arguments, environment, ui),
+        Command::DeleteKey(arguments) => command::delete_key::delete_key(arguments, environment, ui),
+        Command::Providers(arguments) => command::providers::providers(arguments, environment, ui),
         Command::Token(arguments) => command::token::token(arguments, environment, ui),
         Command::Verify(arguments) => command::verify::verify(arguments, environment, ui),
         Command::Journal(arguments) => command::journal::journal(arguments, environment, ui),

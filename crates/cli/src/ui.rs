@@ -4,10 +4,11 @@
 //! and not with NO_COLOR. A secret is written by [`secret`] alone. What cannot be told, since nobody reads it or the disk
 //! is full, is left untold: it must not end a run.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 
 use leasehold::core::{Failure, Kind, Secret};
 use tracing::level_filters::LevelFilter;
+use zeroize::Zeroizing;
 
 use crate::arguments::{LogFormat, OutputArguments};
 
@@ -16,12 +17,14 @@ use crate::arguments::{LogFormat, OutputArguments};
 pub(crate) struct Ui {
     format: LogFormat,
     has_colour: bool,
+    is_quiet: bool,
 }
 
 impl Ui {
     /// Sets messages up, once.
     pub(crate) fn new(output: OutputArguments, no_color: bool) -> Self {
-        let ui = Self { format: output.log_format, has_colour: io::stderr().is_terminal() && !no_color };
+        let has_colour = io::stderr().is_terminal() && !no_color;
+        let ui = Self { format: output.log_format, has_colour, is_quiet: output.quiet };
         ui.subscribe(match (output.quiet, output.verbose) {
             (true, _) => LevelFilter::ERROR,
             (false, 0) => LevelFilter::WARN,
@@ -70,6 +73,16 @@ impl Ui {
         match self.format {
             LogFormat::Text => tell(&self.line("warning", "33", message)),
             LogFormat::Json => tracing::warn!("{message}"),
+        }
+    }
+
+    /// Tells what is done, or what is asked for next, unless nothing but errors is wanted.
+    pub(crate) fn note(self, message: &str) {
+        match self.format {
+            _ if self.is_quiet => {}
+            LogFormat::Text => tell(&format!("leasehold: {message}")),
+            // At the level of warnings, since without -v the others are left out.
+            LogFormat::Json => tracing::warn!(note = true, "{message}"),
         }
     }
 
@@ -130,6 +143,35 @@ pub(crate) fn secret(secret: &Secret, newline: bool) -> Result<(), Failure> {
     let written = out.write_all(secret.expose().as_bytes()).and_then(|()| out.write_all(end));
     let flushed = written.and_then(|()| out.flush());
     flushed.map_err(|error| Failure::new(Kind::Broken, format!("cannot write to standard output: {error}")))
+}
+
+/// Asks for a secret at the terminal; what is typed is not shown.
+pub(crate) fn ask_secret(prompt: &str) -> Result<Secret, Failure> {
+    let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|error| {
+        Failure::new(Kind::Invalid, format!("cannot ask at the terminal: {error}"))
+            .hint("pipe the secret to standard input, and say `-`")
+    })?;
+    Ok(Secret::new(typed))
+}
+
+/// Whether somebody can be asked: standard input is a terminal.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Reads all of standard input as one secret, without its last line end.
+pub(crate) fn secret_from_stdin(limit: usize) -> Result<Secret, Failure> {
+    let invalid = |message: String| Failure::new(Kind::Invalid, message).hint("nothing was stored");
+    let mut bytes = Zeroizing::new(Vec::new());
+    let most = limit as u64 + 2;
+    let read = io::stdin().lock().take(most + 1).read_to_end(&mut bytes);
+    read.map_err(|error| invalid(format!("cannot read standard input: {error}")))?;
+    if bytes.len() as u64 > most {
+        return Err(invalid(format!("standard input is longer than {limit} bytes")));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| invalid("standard input is no UTF-8 text".into()))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
 }
 
 /// Tells a fault of the command line or of the launcher, before anything is set up.

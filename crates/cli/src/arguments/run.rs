@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Connection;
+use super::workstation::WorkstationArguments;
 use crate::config::duration;
 use crate::config::settings::OnChange;
 
@@ -17,14 +18,20 @@ use crate::config::settings::OnChange;
 /// found.
 ///
 /// A reference is vault://MOUNT/PATH#FIELD, with ?version=N or ?namespace=NS after the path; env://NAME;
-/// file:///path; or keyring://SERVICE/NAME, an entry of the desktop's keyring. Fields of one dynamic secret come from one lease.
+/// file:///path; or an entry of a store of this workstation: keyring://SERVICE/NAME, sealed:// or kernel://. Fields of
+/// one dynamic secret come from one lease.
+///
+/// Several words are the command and its arguments as they are; a single one that is no program and has spaces or the like
+/// in it is given to the shell.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   leasehold run --env DB_PASSWORD=vault://secret/db#password -- ./server
   leasehold run --env PGUSER=vault://database/creds/app#username \\
                 --env PGPASSWORD=vault://database/creds/app#password --on-change restart -- ./server
   leasehold run --env-from vault://secret/app --file tls.key=vault://secret/tls#key -- sh -c 'use $LEASEHOLD_FILES/tls.key'
-  leasehold run --profile web -- ./server")]
+  leasehold run --profile web -- ./server
+  leasehold run --provider openai_pro -- ./agent
+  leasehold run -- 'curl -H \"Authorization: Bearer $OPENROUTER_API_KEY\" https://openrouter.ai/api/v1/key'")]
 pub(crate) struct RunArguments {
     /// Uses what this profile of leasehold.toml names.
     #[arg(long, value_name = "PROFILE", help_heading = "Secrets")]
@@ -39,6 +46,13 @@ pub(crate) struct RunArguments {
     /// absolute one a link is made. Without #FIELD the file holds all fields as JSON.
     #[arg(long = "file", value_name = "PATH=REF", help_heading = "Secrets")]
     pub(crate) files: Vec<String>,
+    /// Gives the command the key of this provider of the manifest, in the variable that the manifest names; once more
+    /// for each further one. Where nothing at all is asked for, the first usable provider by priority is taken.
+    #[arg(long = "provider", value_name = "PROVIDER", help_heading = "Secrets")]
+    pub(crate) providers: Vec<String>,
+    /// Takes the first provider by priority, or fails.
+    #[arg(long, conflicts_with = "providers", help_heading = "Secrets")]
+    pub(crate) strict_priority: bool,
     /// What the command gets when a secret changes: `ignore`, `signal[:SIG]` (HUP if none is named) or `restart`.
     /// Files are replaced in any case [default: ignore]
     #[arg(long, value_name = "ACTION", help_heading = "Life")]
@@ -59,6 +73,8 @@ pub(crate) struct RunArguments {
     /// Leaves VAULT_TOKEN and the login's other variables in the command's environment.
     #[arg(long, help_heading = "Life")]
     pub(crate) keep_login: bool,
+    #[command(flatten)]
+    pub(crate) workstation: WorkstationArguments,
     #[command(flatten)]
     pub(crate) connection: Connection,
     /// The command and its arguments.

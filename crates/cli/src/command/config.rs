@@ -3,7 +3,7 @@
 use leasehold::core::Failure;
 use serde_json::{Value, json};
 
-use super::settings;
+use super::settings_at;
 use crate::arguments::{ConfigArguments, ConfigVerb};
 use crate::config::environment::Environment;
 use crate::config::settings::{Row, Settings};
@@ -14,9 +14,11 @@ use crate::ui;
 /// Does what the verb says.
 pub(crate) fn config(arguments: &ConfigArguments, environment: &Environment) -> Result<Exit, Failure> {
     match &arguments.verb {
-        ConfigVerb::Check { connection } => ui::answer(&check(&settings(connection, environment)?)),
-        ConfigVerb::Show { origin, json, connection } => {
-            let settings = settings(connection, environment)?;
+        ConfigVerb::Check { workstation, connection } => {
+            ui::answer(&check(&settings_at(connection, workstation, environment)?));
+        }
+        ConfigVerb::Show { origin, json, workstation, connection } => {
+            let settings = settings_at(connection, workstation, environment)?;
             ui::answer(&if *json { show_json(&settings) } else { show(&settings, *origin) });
         }
     }

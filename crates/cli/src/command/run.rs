@@ -2,10 +2,13 @@
 
 mod bindings;
 mod program;
+mod providers;
+mod sources;
 mod supervise;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold::child::{ChildSignal, Exit as ChildExit, Signals};
@@ -16,15 +19,20 @@ use leasehold::credential::Credential;
 use leasehold::session::Session;
 
 use self::bindings::Bindings;
+use self::providers::Wanted;
+use self::sources::Sources;
 use self::supervise::{Ended, Supervisor};
 use crate::arguments::run::RunArguments;
-use crate::command::{CLOSING, PARENT_TTL, block_on, guarded, session, settings, tell_owed};
+use crate::command::workstation::workstation;
+use crate::command::{CLOSING, PARENT_TTL, block_on, guarded, session, settings_at, tell_owed};
 use crate::config::environment::Environment;
 use crate::config::settings::OnChange;
 use crate::config::settings::Settings;
 use crate::exit::{self, Exit};
 use crate::ui::Ui;
 
+/// How often places of this workstation are read again.
+const REFRESH: Duration = Duration::from_secs(65);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer a replaced credential lives than a restart may take.
 const OVERLAP: Duration = Duration::from_secs(20);
@@ -46,9 +54,10 @@ fn attempt(
     ui: Ui,
 ) -> Result<Exit, (Exit, Failure)> {
     let own = |failure| (Exit(exit::OWN), failure);
-    let order = Order::new(arguments, environment, core_limit).map_err(own)?;
+    let mut order = Order::new(arguments, environment, core_limit).map_err(own)?;
     // Before anything is obtained for it.
-    let program = program::find(&order.command[0], environment)?;
+    let (program, command) = program::resolve(&order.command, environment)?;
+    order.command = command;
     block_on(order.carry_out(program, ui)).map_err(own)
 }
 
@@ -57,6 +66,7 @@ struct Order<'a> {
     settings: Settings,
     environment: &'a Environment,
     bindings: Bindings,
+    wanted: Option<Wanted>,
     command: Vec<std::ffi::OsString>,
     on_change: Action,
     stop_signal: ChildSignal,
@@ -78,13 +88,15 @@ enum Action {
 
 impl<'a> Order<'a> {
     fn new(arguments: &RunArguments, environment: &'a Environment, core_limit: u64) -> Result<Self, Failure> {
-        let settings = settings(&arguments.connection, environment)?;
+        let settings = settings_at(&arguments.connection, &arguments.workstation, environment)?;
         let profile = settings.profile(arguments.profile.as_deref())?;
         let on_change = arguments.on_change.as_ref().or(profile.on_change.as_ref());
         let stop_signal = arguments.stop_signal.as_deref().or(profile.stop_signal.as_deref());
+        let bindings = Bindings::collect(arguments, profile)?;
         Ok(Self {
             environment,
-            bindings: Bindings::collect(arguments, profile)?,
+            wanted: Wanted::of(arguments, &settings, &bindings)?,
+            bindings,
             command: arguments.command.clone(),
             on_change: action(on_change)?,
             stop_signal: signal(stop_signal.unwrap_or("TERM"))?,
@@ -101,16 +113,11 @@ impl<'a> Order<'a> {
     async fn carry_out(self, program: PathBuf, ui: Ui) -> Result<Exit, Failure> {
         // From here on a signal ends the work in good order.
         let mut signals = Signals::listen()?;
-        if self.bindings.vault_references().next().is_none() {
-            let mut ended = self.supervise(program, HashMap::new(), &mut signals, ui).await?;
-            ended.end_rest(&mut signals).await;
-            return Ok(Exit(ended.exit.code()));
-        }
-        let session = session(&self.settings, self.parent_ttl, self.start_spread, self.policy())?;
+        let session = self.session()?;
         let result = guarded(async {
             tokio::select! {
-                credentials = self.fetch(&session) => {
-                    self.supervise(program, credentials?, &mut signals, ui).await.map(Life::Ended)
+                sources = self.prepare(session.as_ref(), ui) => {
+                    Supervisor::new(&self, program, sources?, ui)?.run(&mut signals).await.map(Life::Ended)
                 }
                 signal = signals.next_end() => Ok(Life::None(signal)),
             }
@@ -121,10 +128,54 @@ impl<'a> Order<'a> {
                 ended.end_rest(&mut signals).await;
             }
         };
+        let closing = async {
+            if let Some(session) = session {
+                tell_owed(ui, &session.close(CLOSING).await);
+            }
+        };
         // What the child left running has no say in how long its secrets live.
-        let (owed, ()) = tokio::join!(session.close(CLOSING), rest);
-        tell_owed(ui, &owed);
+        tokio::join!(closing, rest);
         result.map(|life| life.exit())
+    }
+
+    /// A session, if a server has to be asked.
+    fn session(&self) -> Result<Option<Session>, Failure> {
+        let is_bound = self.bindings.vault_references().next().is_some();
+        let is_wanted = self.wanted.as_ref().is_some_and(|wanted| wanted.is_on_server(&self.settings));
+        if !is_bound && !is_wanted {
+            return Ok(None);
+        }
+        match session(&self.settings, self.parent_ttl, self.start_spread, self.policy()) {
+            // Without a login the policy passes over the providers whose keys are on a server.
+            Err(_) if !is_bound => Ok(None),
+            session => session.map(Some),
+        }
+    }
+
+    /// Finds out what is bound to what, and fetches all of it.
+    async fn prepare(&self, session: Option<&Session>, ui: Ui) -> Result<Sources, Failure> {
+        let mut bindings = self.bindings.clone();
+        if let Some(wanted) = &self.wanted {
+            let workstation = workstation(&self.settings, self.environment)?;
+            match session {
+                None => wanted.bind(&mut bindings, &workstation, ui).await?,
+                Some(session) => {
+                    let _ = session;
+                    wanted.bind(&mut bindings, &workstation, ui).await?;
+                }
+            }
+        }
+        let credentials = match session {
+            Some(session) => fetch(session, &bindings).await?,
+            None => HashMap::new(),
+        };
+        let workstation = Arc::new(workstation(&self.settings, self.environment)?);
+        let interval = self.refresh_interval.unwrap_or(REFRESH);
+        let sources = Sources::open(bindings, credentials, &workstation, interval, ui).await;
+        sources.map_err(|failure| match &self.wanted {
+            Some(wanted) => wanted.explain(failure),
+            None => failure,
+        })
     }
 
     fn policy(&self) -> Policy {
@@ -132,27 +183,23 @@ impl<'a> Order<'a> {
         let refresh = self.refresh_interval.map(Every::exactly).or(usual.refresh);
         Policy { refresh, overlap: usual.overlap.max(self.stop_timeout + OVERLAP), ..usual }
     }
+}
 
-    /// Fetches all secrets, together.
-    async fn fetch(&self, session: &Session) -> Result<HashMap<VaultReference, Credential>, Failure> {
+/// Fetches all secrets from the server, together.
+async fn fetch(
+    session: &Session,
+    bindings: &Bindings,
+) -> Result<HashMap<VaultReference, Credential>, Failure> {
+    let mut credentials = HashMap::new();
+    let mut references = bindings.vault_references().peekable();
+    if references.peek().is_some() {
         session.log_in().await?;
-        let mut credentials = HashMap::new();
-        for reference in self.bindings.vault_references() {
-            let credential = session.ask(reference).await.map_err(|failure| failure.context(reference))?;
-            credentials.insert(reference.clone(), credential);
-        }
-        Ok(credentials)
     }
-
-    async fn supervise(
-        &self,
-        program: PathBuf,
-        credentials: HashMap<VaultReference, Credential>,
-        signals: &mut Signals,
-        ui: Ui,
-    ) -> Result<Ended, Failure> {
-        Supervisor::new(self, program, credentials, ui)?.run(signals).await
+    for reference in references {
+        let credential = session.ask(reference).await.map_err(|failure| failure.context(reference))?;
+        credentials.insert(reference.clone(), credential);
     }
+    Ok(credentials)
 }
 
 /// What became of the command.

@@ -2,30 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use leasehold::core::name::{Entry, Reference};
+use leasehold::core::name::{Place, Reference};
 use leasehold::core::{Failure, Fields, Kind, Secret};
-use leasehold::identity::Source;
-use leasehold::store::{Keyring, Store};
+use leasehold::workstation::Workstation;
 
-use crate::config::environment::Environment;
-
-/// A variable of our own environment, as a place of one field.
-pub(crate) fn of_variable(name: &str, environment: &Environment) -> Result<Fields, Failure> {
-    match environment.variable(name).and_then(|value| value.to_str()) {
-        Some(value) => Ok(Fields::from_iter([(name, Secret::new(value))])),
-        None => Err(Failure::new(Kind::NotFound, format!("the variable {name} is not set"))),
-    }
-}
-
-/// A file, as a place of one field.
-pub(crate) fn of_file(path: &str) -> Result<Fields, Failure> {
-    Ok(Fields::from_iter([("content", Source::File(path.into()).read_whole()?)]))
-}
-
-/// An entry of the keyring, as a place of one field.
-pub(crate) async fn of_keyring(entry: &Entry, environment: &Environment) -> Result<Fields, Failure> {
-    let secret = Keyring::at(&environment.session_bus()).find(entry).await?;
-    Ok(Fields::from_iter([("secret", secret)]))
+/// What is at a place of this workstation: one field.
+pub(crate) async fn of_place(workstation: &Workstation<'_>, place: &Place) -> Result<Fields, Failure> {
+    let secret = workstation.find(&place.clone().into()).await?;
+    let field = match place {
+        Place::Env(name) => name,
+        Place::File(_) => "content",
+        Place::Stored(..) | Place::Vault(_) => "secret",
+    };
+    Ok(Fields::from_iter([(field, secret)]))
 }
 
 /// The field that is named, or the only one there is.

@@ -16,6 +16,7 @@ pub(crate) const LOGIN_VARIABLES: &[&str] = &[
     "VAULT_JWT",
     "BAO_JWT",
     "LEASEHOLD_PASSWORD",
+    "LEASEHOLD_PASSPHRASE",
 ];
 
 /// The variables and the working directory as they were when the program started. Its `Debug` shows names, never
@@ -82,10 +83,25 @@ impl Environment {
         told.map_or_else(usual, ToOwned::to_owned)
     }
 
+    /// The user's folder for settings.
+    pub(super) fn config_folder(&self) -> Option<PathBuf> {
+        self.folder("XDG_CONFIG_HOME").or_else(|| self.below_home(".config"))
+    }
+
+    /// A path below the user's home.
+    pub(super) fn below_home(&self, path: &str) -> Option<PathBuf> {
+        self.folder("HOME").map(|home| home.join(path))
+    }
+
     /// A folder that a variable names by its absolute path.
     pub(super) fn folder(&self, name: &str) -> Option<PathBuf> {
         self.setting(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
+}
+
+/// The folder for those who have no home.
+pub(super) fn homeless() -> PathBuf {
+    PathBuf::from(format!("/var/tmp/leasehold-{}", nix::unistd::geteuid()))
 }
 
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {

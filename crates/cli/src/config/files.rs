@@ -20,13 +20,8 @@ pub(super) fn candidates(named: Option<&Text>, environment: &Environment) -> Vec
     if let Some(named) = named {
         return vec![(named.path(working_dir), Trust::Named)];
     }
-    let own = own_folder(environment).map(|folder| (folder.join("leasehold/config.toml"), Trust::Own));
+    let own = environment.config_folder().map(|folder| (folder.join("leasehold/config.toml"), Trust::Own));
     own.into_iter().chain([(working_dir.join("leasehold.toml"), Trust::Found)]).collect()
-}
-
-fn own_folder(environment: &Environment) -> Option<PathBuf> {
-    let home = || environment.folder("HOME").map(|home| home.join(".config"));
-    environment.folder("XDG_CONFIG_HOME").or_else(home)
 }
 
 /// Reads a file. One that nobody named may be missing.

@@ -4,9 +4,19 @@ use super::key::{self, Key};
 use super::text::Text;
 use crate::arguments::login::{AuthMethod, LoginArguments};
 use crate::arguments::server::ServerArguments;
+use crate::arguments::workstation::WorkstationArguments;
+
+/// The flags by their subjects.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flags<'a> {
+    pub(crate) server: &'a ServerArguments,
+    pub(crate) login: &'a LoginArguments,
+    pub(crate) workstation: &'a WorkstationArguments,
+}
 
 /// Each key with what its flag gives, empty where it was not given.
-pub(super) fn given(server: &ServerArguments, login: &LoginArguments) -> Vec<(&'static Key, Vec<Text>)> {
+pub(super) fn given(flags: Flags<'_>) -> Vec<(&'static Key, Vec<Text>)> {
+    let Flags { server, login, workstation } = flags;
     let skip_verify = server.tls_skip_verify.then(|| "true".to_owned());
     let method = login.auth.map(AuthMethod::name).map(str::to_owned);
     let single: [(&'static Key, &Option<String>); _] = [
@@ -31,6 +41,8 @@ pub(super) fn given(server: &ServerArguments, login: &LoginArguments) -> Vec<(&'
         (&key::USERNAME, &login.username),
         (&key::PASSWORD_FILE, &login.password_file),
         (&key::TOKEN_FILE, &login.token_file),
+        (&key::MANIFEST, &workstation.manifest),
+        (&key::STORE, &workstation.store),
     ];
     let single = single.into_iter().map(|(key, value)| (key, texts(key, value.as_slice())));
     single.chain([(&key::ADDRESS, texts(&key::ADDRESS, &server.address))]).collect()
@@ -52,6 +64,8 @@ mod tests {
         server: ServerArguments,
         #[command(flatten)]
         login: LoginArguments,
+        #[command(flatten)]
+        workstation: WorkstationArguments,
     }
 
     #[test]
@@ -65,7 +79,8 @@ mod tests {
             };
             let words = ["leasehold", flag, value];
             let line = Line::parse_from(if value == "true" { &words[..2] } else { &words });
-            let given = given(&line.server, &line.login);
+            let given =
+                given(Flags { server: &line.server, login: &line.login, workstation: &line.workstation });
             let given: Vec<_> = given.iter().filter(|(_, texts)| !texts.is_empty()).collect();
             assert_eq!(given.len(), 1, "{flag}");
             assert_eq!(given[0].0.name, key.name);

@@ -124,6 +124,15 @@ keys! {
     TOKEN = Key::new("login.token", Shape::Secret).variables(&["VAULT_TOKEN", "BAO_TOKEN"]);
     TOKEN_FILE = Key::new("login.token_file", Shape::Text).flag("--token-file");
 
+    MANIFEST = Key::new("workstation.manifest", Shape::Text)
+        .variables(&["LEASEHOLD_MANIFEST"]).flag("--manifest");
+    STORE = Key::new("workstation.store", Shape::Text).variables(&["LEASEHOLD_STORE"]).flag("--store");
+    SEALED_FILE = Key::new("workstation.sealed_file", Shape::Text).variables(&["LEASEHOLD_SEALED_FILE"]);
+    SEALED_KEY = Key::new("workstation.sealed_key", Shape::Text).variables(&["LEASEHOLD_SEALED_KEY"]);
+    PASSPHRASE = Key::new("workstation.passphrase", Shape::Secret).variables(&["LEASEHOLD_PASSPHRASE"]);
+    PASSPHRASE_FILE = Key::new("workstation.passphrase_file", Shape::Text)
+        .variables(&["LEASEHOLD_PASSPHRASE_FILE"]);
+
     ON_CHANGE = Key::new("run.on_change", Shape::Text);
     STOP_SIGNAL = Key::new("run.stop_signal", Shape::Text);
     STOP_TIMEOUT = Key::new("run.stop_timeout", Shape::Text);

@@ -42,7 +42,7 @@ pub(crate) struct LoginSettings {
 
 /// One part of the credentials.
 #[derive(Clone, Debug)]
-enum Part {
+pub(super) enum Part {
     Value(Secret),
     File(PathBuf),
     /// A line of standard input, once it was read.
@@ -176,7 +176,7 @@ fn with_more(failure: Failure, more: &str) -> Failure {
 }
 
 /// The value or the file of one part, whichever layer goes before.
-fn part(layers: &mut Layers, value: &Key, file: &Key, working_dir: &FilePath) -> Option<Part> {
+pub(super) fn part(layers: &mut Layers, value: &Key, file: &Key, working_dir: &FilePath) -> Option<Part> {
     let path = layers.path(file, working_dir);
     let text = layers.text(value).and_then(|_| layers.winner(value).map(|text| text.secret().clone()));
     if layers.rank(value) == layers.rank(file)
@@ -214,7 +214,7 @@ fn parse_mount(text: &str) -> Result<Path, Trouble> {
 }
 
 impl Part {
-    fn source(&self) -> Result<Source, Failure> {
+    pub(super) fn source(&self) -> Result<Source, Failure> {
         match self {
             Self::Value(secret) => Ok(Source::Value(secret.clone())),
             Self::File(path) => Ok(Source::File(path.clone())),

@@ -175,7 +175,7 @@ pub(crate) fn whole_secret(text: &str) -> Result<Reference, Trouble> {
         (Place::Vault(_), Some(_)) => {
             Err(Trouble::at(text.find('#').unwrap_or(0), "all fields are taken here: leave the field out"))
         }
-        (Place::Env(_) | Place::File(_) | Place::Keyring(_), _) => {
+        (Place::Env(_) | Place::File(_) | Place::Stored(..), _) => {
             Err(Trouble::at(0, "only a secret on the server has fields"))
         }
     }

@@ -30,7 +30,7 @@ pub(super) type Given = (&'static Key, Vec<Text>);
 /// What a file says.
 #[derive(Default)]
 pub(super) struct RawFile {
-    /// The keys of the sections `server`, `login` and `run`.
+    /// The keys of the sections `server`, `login`, `workstation` and `run`.
     pub(super) given: Vec<Given>,
     /// The profiles.
     pub(super) profiles: Vec<RawProfile>,
@@ -48,7 +48,7 @@ pub(super) struct RawProfile {
     pub(super) files: Vec<(Text, Text)>,
 }
 
-const SECTIONS: [&str; 4] = ["server", "login", "run", "profile"];
+const SECTIONS: [&str; 5] = ["server", "login", "workstation", "run", "profile"];
 
 /// Reads the text of a file, as far as it can be read; the faults are those of the rest.
 pub(super) fn read(file: &Arc<SourceFile>, trust: Trust, faults: &mut Vec<ConfigFault>) -> RawFile {
@@ -105,7 +105,9 @@ impl Reader<'_> {
         let Some(table) = self.table(entry) else { return };
         match section {
             "profile" => raw.profiles.extend(table.iter().filter_map(|entry| self.profile(entry))),
-            "server" | "login" if self.trust == Trust::Found => self.distrust(section, entry.0.span()),
+            "server" | "login" | "workstation" if self.trust == Trust::Found => {
+                self.distrust(section, entry.0.span());
+            }
             _ => raw.given.extend(table.iter().filter_map(|entry| self.given(section, entry, &[]))),
         }
     }
@@ -114,7 +116,7 @@ impl Reader<'_> {
     fn distrust(&mut self, section: &str, span: Range<usize>) {
         let message = format!(
             "[{section}] is not read from a file that only happens to be in the working directory, \
-             since a foreign one could send your login to a foreign server"
+             since a foreign one could send your login and your keys to strangers"
         );
         let fault = self.site(span.clone()).unseen_fault(message).hint(
             "move it to ~/.config/leasehold/config.toml, or name this file with --config or LEASEHOLD_CONFIG",

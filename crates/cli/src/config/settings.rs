@@ -8,18 +8,17 @@ use leasehold::core::{Failure, Kind};
 use leasehold::identity::Identity;
 use leasehold::transport::{ClientCertificate, Tls, TransportSettings};
 
-use super::environment::Environment;
+use super::environment::{Environment, homeless};
 use super::fault::{ConfigFault, ConfigFaults, Trouble};
 use super::files;
-use super::flags;
+use super::flags::{self, Flags};
 use super::key::{self, ALL, nearest, ways};
 use super::layers::Layers;
 use super::login::LoginSettings;
 pub(crate) use super::profile::{OnChange, Profile};
 use super::raw::{self, RawFile, RawProfile};
 use super::text::Origin;
-use crate::arguments::login::LoginArguments;
-use crate::arguments::server::ServerArguments;
+use super::workstation::WorkstationSettings;
 
 /// What is in force. Loading it opened no socket and no keyring, and read no secret from a file.
 #[derive(Clone, Debug)]
@@ -32,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) state_dir: PathBuf,
     /// How to log in.
     pub(crate) login: LoginSettings,
+    /// Where the manifest and the stores are.
+    pub(crate) workstation: WorkstationSettings,
     /// What holds for a command without a profile.
     pub(crate) defaults: Profile,
     /// The profiles by name, each with the defaults in it.
@@ -60,15 +61,11 @@ impl Settings {
     /// # Errors
     ///
     /// All faults that were found.
-    pub(crate) fn load(
-        server: &ServerArguments,
-        login: &LoginArguments,
-        environment: &Environment,
-    ) -> Result<Self, ConfigFaults> {
+    pub(crate) fn load(given: Flags<'_>, environment: &Environment) -> Result<Self, ConfigFaults> {
         let working_dir = environment.working_dir();
         let mut layers = Layers::default();
         layers.put_environment(environment);
-        for (key, texts) in flags::given(server, login) {
+        for (key, texts) in flags::given(given) {
             layers.put(key, texts);
         }
         let (files, raw_profiles) = read_files(&mut layers, environment);
@@ -78,6 +75,7 @@ impl Settings {
             namespace: layers.one(&key::NAMESPACE, |text| Ok(Namespace::parse(text)?)),
             state_dir: layers.path(&key::STATE_DIR, working_dir).unwrap_or_else(|| state_dir(environment)),
             login: LoginSettings::settle(&mut layers, environment),
+            workstation: WorkstationSettings::settle(&mut layers, environment),
             profiles: settle_profiles(raw_profiles, &defaults, &mut layers.faults),
             defaults,
             files,
@@ -126,6 +124,8 @@ impl Settings {
     fn by_default(&self, key: &str) -> Option<(Option<String>, Origin)> {
         let value = match key {
             "state_dir" => self.state_dir.display().to_string(),
+            "workstation.manifest" => self.workstation.manifest.display().to_string(),
+            "workstation.sealed_file" => self.workstation.sealed_file.display().to_string(),
             "login.method" if self.login.is_there() => self.login.method().name().to_owned(),
             _ => return None,
         };
@@ -207,17 +207,16 @@ fn parse_switch(text: &str) -> Result<bool, Trouble> {
 }
 
 fn state_dir(environment: &Environment) -> PathBuf {
-    let state = environment.folder("XDG_STATE_HOME");
-    let home = || environment.folder("HOME").map(|home| home.join(".local/state"));
-    state.or_else(home).map_or_else(
-        || PathBuf::from(format!("/var/tmp/leasehold-{}", nix::unistd::geteuid())),
-        |folder| folder.join("leasehold"),
-    )
+    let state = environment.folder("XDG_STATE_HOME").or_else(|| environment.below_home(".local/state"));
+    state.map_or_else(homeless, |folder| folder.join("leasehold"))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::arguments::login::LoginArguments;
+    use crate::arguments::server::ServerArguments;
+    use crate::arguments::workstation::WorkstationArguments;
     use clap::Parser;
 
     #[derive(Parser)]
@@ -226,13 +225,16 @@ pub(super) mod tests {
         server: ServerArguments,
         #[command(flatten)]
         login: LoginArguments,
+        #[command(flatten)]
+        workstation: WorkstationArguments,
     }
 
     /// The settings by these variables and flags.
     pub(in crate::config) fn settings_of(pairs: &[(&str, &str)], words: &[&str]) -> Result<Settings, String> {
         let line = Line::parse_from(["leasehold"].iter().chain(words));
         let environment = pairs.iter().copied().collect();
-        Settings::load(&line.server, &line.login, &environment).map_err(|faults| faults.to_string())
+        let flags = Flags { server: &line.server, login: &line.login, workstation: &line.workstation };
+        Settings::load(flags, &environment).map_err(|faults| faults.to_string())
     }
 
     /// The identity by these variables and flags.
@@ -341,7 +343,7 @@ pub(super) mod tests {
             &[],
             &[],
             "the configuration has a fault\n\
-            x.toml:2:13: a reference begins with vault://, env://, file:// or keyring://\n  \
+            x.toml:2:13: a reference begins with vault://, env://, file://, keyring://, sealed:// or kernel://\n  \
             hint: a secret itself does not belong here: store it on the server, and name its place, such as \
             vault://secret/db#password",
         );
@@ -394,7 +396,9 @@ pub(super) mod tests {
         write(folder.path().join("work/leasehold.toml"), found);
         let environment: Environment = [("HOME", folder.path().join("home"))].into_iter().collect();
         let environment = environment.within(&folder.path().join("work"));
-        Settings::load(&ServerArguments::default(), &LoginArguments::default(), &environment)
+        let (server, login, workstation) =
+            <(ServerArguments, LoginArguments, WorkstationArguments)>::default();
+        Settings::load(Flags { server: &server, login: &login, workstation: &workstation }, &environment)
             .map_err(|faults| faults.to_string().replace(&format!("{}/", folder.path().display()), ""))
     }
 

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 
 use leasehold::core::name::{Place, Reference, VaultReference};
 use leasehold::core::{Failure, Fields, Kind, Secret};
-use leasehold::credential::Credential;
 
 use crate::arguments::run::RunArguments;
-use crate::command::values::{self, json, one};
-use crate::config::environment::Environment;
+use crate::command::values::{json, one};
 use crate::config::settings::Profile;
 
 /// What is asked for by flags and profile.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Bindings {
     env: BTreeMap<String, Reference>,
+    /// Variables with texts that are no secrets.
+    plain: BTreeMap<String, String>,
     env_from: Vec<Reference>,
     files: BTreeMap<PathBuf, Reference>,
 }
@@ -31,6 +31,7 @@ impl Bindings {
     pub(super) fn collect(arguments: &RunArguments, profile: &Profile) -> Result<Self, Failure> {
         let mut bindings = Self {
             env: profile.env.clone(),
+            plain: BTreeMap::new(),
             env_from: profile.env_from.clone(),
             files: profile.files.clone(),
         };
@@ -54,7 +55,7 @@ impl Bindings {
     pub(super) fn vault_references(&self) -> impl Iterator<Item = &VaultReference> {
         let all = self.references().filter_map(|reference| match reference.place() {
             Place::Vault(vault) => Some(vault),
-            Place::Env(_) | Place::File(_) | Place::Keyring(_) => None,
+            Place::Env(_) | Place::File(_) | Place::Stored(..) => None,
         });
         all.collect::<BTreeSet<_>>().into_iter()
     }
@@ -63,18 +64,43 @@ impl Bindings {
         !self.files.is_empty()
     }
 
-    /// The values as they are now.
-    pub(super) async fn values(
+    /// The places on this workstation, each once.
+    pub(super) fn local_places(&self) -> BTreeSet<&Place> {
+        let is_local = |place: &&Place| !matches!(place, Place::Vault(_));
+        self.references().map(Reference::place).filter(is_local).collect()
+    }
+
+    /// Whether nothing at all is asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.references().next().is_none() && self.plain.is_empty()
+    }
+
+    /// Binds one more variable to a place.
+    pub(super) fn bind(&mut self, name: &str, reference: Reference) -> Result<(), Failure> {
+        match self.env.insert(name.to_owned(), reference) {
+            None => Ok(()),
+            Some(_) => Err(clash(name)),
+        }
+    }
+
+    /// Sets one more variable to a text that is no secret.
+    pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), Failure> {
+        match self.plain.insert(name.to_owned(), text.to_owned()) {
+            None => Ok(()),
+            Some(_) => Err(clash(name)),
+        }
+    }
+
+    /// The values, by what is at each place now.
+    pub(super) fn values(
         &self,
-        credentials: &HashMap<VaultReference, Credential>,
-        environment: &Environment,
+        fields: impl Fn(&Place) -> Result<Fields, Failure>,
     ) -> Result<Values, Failure> {
         // Each place is read once, so that what comes from one lease is of one lease.
         let mut places = HashMap::new();
         for reference in self.references() {
             if !places.contains_key(reference.place()) {
-                let fields = fields(reference.place(), credentials, environment).await?;
-                places.insert(reference.place(), fields);
+                places.insert(reference.place(), fields(reference.place())?);
             }
         }
         let none = Fields::default();
@@ -92,28 +118,14 @@ impl Bindings {
                 return Err(clash(name));
             }
         }
+        for (name, text) in &self.plain {
+            if env.insert(name.clone(), Secret::new(text)).is_some() {
+                return Err(clash(name));
+            }
+        }
         let files =
             self.files.iter().map(|(path, reference)| Ok((path.clone(), text(reference, of(reference))?)));
         Ok(Values { env, files: files.collect::<Result<_, Failure>>()? })
-    }
-}
-
-/// The fields at a place, as they are now.
-async fn fields(
-    place: &Place,
-    credentials: &HashMap<VaultReference, Credential>,
-    environment: &Environment,
-) -> Result<Fields, Failure> {
-    match place {
-        Place::Env(name) => values::of_variable(name, environment),
-        Place::File(path) => values::of_file(path),
-        Place::Keyring(entry) => values::of_keyring(entry, environment).await,
-        Place::Vault(vault) => {
-            let grant = credentials.get(vault).and_then(Credential::hold);
-            grant.map(|grant| grant.fields.clone()).ok_or_else(|| {
-                Failure::new(Kind::Expired, format!("{vault} has ended, and there is no new one yet"))
-            })
-        }
     }
 }
 

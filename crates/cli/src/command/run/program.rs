@@ -1,6 +1,6 @@
 //! The program behind a command's name, before anything is obtained for it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use leasehold::core::{Failure, Kind};
@@ -9,9 +9,34 @@ use nix::unistd::{AccessFlags, access};
 use crate::config::environment::Environment;
 use crate::exit::{self, Exit};
 
+const SHELL: &str = "/bin/sh";
+
+/// The program of a command, and the words that it gets. A single word that is no program but looks like a command line
+/// is given to the shell.
+pub(super) fn resolve(
+    command: &[OsString],
+    environment: &Environment,
+) -> Result<(PathBuf, Vec<OsString>), (Exit, Failure)> {
+    let found = find(&command[0], environment);
+    match (&found, command) {
+        (Err(_), [line]) if is_command_line(line) => {
+            let words = [OsString::from("sh"), OsString::from("-c"), line.clone()];
+            Ok((PathBuf::from(SHELL), words.into()))
+        }
+        _ => found.map(|program| (program, command.to_vec())),
+    }
+}
+
+/// Whether only a shell can make something of a word.
+fn is_command_line(word: &OsStr) -> bool {
+    word.as_encoded_bytes()
+        .iter()
+        .any(|byte| byte.is_ascii_whitespace() || b"|&;<>()$`\"'*?#~=%".contains(byte))
+}
+
 /// Looks a command up as a shell does: a name with a slash is a path, any other is looked for in `PATH`. A failure
 /// comes with its exit code.
-pub(super) fn find(name: &OsStr, environment: &Environment) -> Result<PathBuf, (Exit, Failure)> {
+fn find(name: &OsStr, environment: &Environment) -> Result<PathBuf, (Exit, Failure)> {
     let path = environment.variable("PATH");
     let is_path = Path::new(name).components().count() > 1 || name.as_encoded_bytes().contains(&b'/');
     let places: Vec<_> = match is_path {

@@ -1,19 +1,19 @@
 //! The child's life: started with its values, signalled, told of rotations, restarted, ended.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use leasehold::child::{Child, ChildSignal, Exit, Plan, Signals};
 use leasehold::core::Failure;
-use leasehold::core::name::VaultReference;
 use leasehold::credential::Credential;
 use leasehold::files::{self, Files};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::bindings::Values;
+use super::sources::{Locals, Sources};
 use super::{Action, Order};
 use crate::config::environment::LOGIN_VARIABLES;
 use crate::ui::Ui;
@@ -26,7 +26,7 @@ const SETTLING: Duration = Duration::from_millis(50);
 pub(super) struct Supervisor<'a> {
     order: &'a Order<'a>,
     program: PathBuf,
-    credentials: HashMap<VaultReference, Credential>,
+    sources: Sources,
     files: Option<Files>,
     ui: Ui,
 }
@@ -67,19 +67,19 @@ impl<'a> Supervisor<'a> {
     pub(super) fn new(
         order: &'a Order<'a>,
         program: PathBuf,
-        credentials: HashMap<VaultReference, Credential>,
+        sources: Sources,
         ui: Ui,
     ) -> Result<Self, Failure> {
         let places = order.environment.private_places();
         files::clear(&places);
-        let files = order.bindings.has_files().then(|| Files::create(&places));
-        Ok(Self { order, program, credentials, files: files.transpose()?, ui })
+        let files = sources.has_files().then(|| Files::create(&places));
+        Ok(Self { order, program, sources, files: files.transpose()?, ui })
     }
 
     /// Runs the child, and its successors, to the end of the last.
     pub(super) async fn run(mut self, signals: &mut Signals) -> Result<Ended, Failure> {
-        let mut changes = Changes::of(self.credentials.values());
-        let mut child = self.start().await?;
+        let mut changes = Changes::of(&self.sources);
+        let mut child = self.start()?;
         let mut stopping: Option<(Stopping, Instant)> = None;
         loop {
             let kill_at = stopping.map(|(_, at)| at);
@@ -100,14 +100,14 @@ impl<'a> Supervisor<'a> {
                             return Ok(ended);
                         }
                         stopping = None;
-                        child = self.start().await?;
+                        child = self.start()?;
                     }
                     _ => {
                         let limit = stopping.map_or_else(|| self.limit(), |(_, at)| at);
                         return Ok(Ended { exit, child, limit });
                     }
                 },
-                () = changes.next() => if self.is_told(&child).await && stopping.is_none() {
+                () = changes.next() => if self.is_told(&child) && stopping.is_none() {
                     child.ask_to_stop();
                     stopping = Some((Stopping::ToRestart, self.limit()));
                 },
@@ -146,8 +146,8 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Starts the child with the values as they are now.
-    async fn start(&mut self) -> Result<Child, Failure> {
-        let values = self.order.bindings.values(&self.credentials, self.order.environment).await?;
+    fn start(&mut self) -> Result<Child, Failure> {
+        let values = self.sources.values()?;
         self.write(&values)?;
         Child::start(&Plan {
             program: self.program.clone(),
@@ -178,9 +178,8 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Carries a rotation to the child: files first, then a signal. Says whether a restart is needed.
-    async fn is_told(&mut self, child: &Child) -> bool {
-        let values = self.order.bindings.values(&self.credentials, self.order.environment).await;
-        if let Err(failure) = values.and_then(|values| self.write(&values)) {
+    fn is_told(&mut self, child: &Child) -> bool {
+        if let Err(failure) = self.sources.values().and_then(|values| self.write(&values)) {
             // What the child has stays as it is; the next change is another chance.
             self.ui.warn(&format!("a rotation was not handed over: {failure}"));
             return false;
@@ -203,17 +202,19 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// The changes of several credentials.
+/// The changes of what the command gets.
 struct Changes {
     watched: JoinSet<Option<Credential>>,
+    /// What is on this workstation.
+    local: watch::Receiver<Locals>,
     /// When the change that is under way counts as a whole.
     settled: Option<Instant>,
 }
 
 impl Changes {
-    fn of<'a>(credentials: impl Iterator<Item = &'a Credential>) -> Self {
-        let mut changes = Self { watched: JoinSet::new(), settled: None };
-        credentials.for_each(|credential| changes.watch(credential.clone()));
+    fn of(sources: &Sources) -> Self {
+        let mut changes = Self { watched: JoinSet::new(), local: sources.locals(), settled: None };
+        sources.credentials().for_each(|credential| changes.watch(credential.clone()));
         changes
     }
 
@@ -232,6 +233,9 @@ impl Changes {
                     self.watch(credential);
                     self.settled.get_or_insert_with(|| Instant::now() + SETTLING);
                 },
+                Ok(()) = self.local.changed() => {
+                    self.settled.get_or_insert_with(|| Instant::now() + SETTLING);
+                }
                 () = until(settled) => break,
             }
         }

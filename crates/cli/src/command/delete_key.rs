@@ -1,0 +1,37 @@
+//! `leasehold delete-key`: deletes a provider's key.
+
+use leasehold::core::Failure;
+use serde_json::json;
+
+use super::pretty;
+use super::workstation::Desk;
+use crate::arguments::workstation::DeleteKeyArguments;
+use crate::config::environment::Environment;
+use crate::exit::Exit;
+use crate::ui::{self, Ui};
+
+/// Deletes the key, or tells what would be deleted. That there was none is no error.
+pub(crate) fn delete_key(
+    arguments: &DeleteKeyArguments,
+    environment: &Environment,
+    ui: Ui,
+) -> Result<Exit, Failure> {
+    let desk = Desk::open(&arguments.common, environment)?;
+    let provider = desk.manifest.provider(&arguments.provider)?;
+    let pointer = provider.needed_pointer()?;
+    desk.attend([provider], ui, async |workstation| {
+        let place = workstation.stores().reference(pointer).await;
+        let found = match arguments.dry_run {
+            true => workstation.contains(&place).await?,
+            false => workstation.delete_key(provider).await?,
+        };
+        ui::answer(&match (arguments.common.json, arguments.dry_run, found) {
+            (true, true, _) => pretty(&json!({"would_delete": found, "place": place.to_string()})),
+            (true, false, _) => pretty(&json!({"deleted": found, "place": place.to_string()})),
+            (false, true, true) => format!("would delete {place}"),
+            (false, false, true) => format!("deleted {place}"),
+            (false, _, false) => format!("there is nothing at {place}"),
+        });
+        Ok(Exit::OK)
+    })
+}

@@ -1,0 +1,41 @@
+//! `leasehold init`: a manifest to begin with.
+
+use leasehold::core::{Failure, Kind};
+use leasehold::manifest::Manifest;
+use serde_json::json;
+
+use super::{pretty, settings_at};
+use crate::arguments::workstation::InitArguments;
+use crate::config::environment::Environment;
+use crate::exit::Exit;
+use crate::ui;
+
+/// Writes a manifest, unless there is one. One that is there, but has faults, is told and left as it is.
+pub(crate) fn init(arguments: &InitArguments, environment: &Environment) -> Result<Exit, Failure> {
+    let common = &arguments.common;
+    let settings = settings_at(&common.connection, &common.workstation, environment)?;
+    let path = &settings.workstation.manifest;
+    let is_new = match Manifest::load(path) {
+        Ok(_) => false,
+        Err(failure) if failure.kind() == Kind::NotFound => {
+            Manifest::starter(&host_name()).save(path)?;
+            true
+        }
+        Err(failure) => return Err(failure),
+    };
+    let shown = path.display();
+    ui::answer(&match (common.json, is_new) {
+        (true, _) => pretty(&json!({"manifest": path.to_string_lossy(), "created": is_new})),
+        (false, true) => format!(
+            "wrote {shown}\nIt names providers to begin with; edit it, and give each its key: leasehold set-key NAME"
+        ),
+        (false, false) => format!("{shown} is there already, and is left as it is"),
+    });
+    Ok(Exit::OK)
+}
+
+/// What the manifest calls this machine.
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| "workstation".into())
+}
