@@ -1,12 +1,12 @@
-//! The main job as a process of its own: `leasehold run`, and what its child says.
+//! A job as a process of its own: `leasehold run`, and what its child says.
 
+use super::page::Page;
 use crate::step::Outcome;
-use leasehold_testkit::{AppRole, Server};
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 const APP: &str = include_str!("app.sh");
 
@@ -23,51 +23,41 @@ pub(super) struct Job {
 }
 
 impl Place {
-    /// A folder below the server's, with the program of the demo in it.
-    pub(super) fn new(server: &Server) -> Outcome<Self> {
-        let folder = server.folder().join("demo");
-        fs::create_dir(&folder).map_err(|error| error.to_string())?;
+    /// A new folder with the program of the demo in it.
+    pub(super) fn new(folder: &Path) -> Outcome<Self> {
+        fs::create_dir(folder).map_err(|error| error.to_string())?;
         fs::write(folder.join("app.sh"), APP).map_err(|error| error.to_string())?;
-        Ok(Self { folder, salt: leasehold_testkit::random_hex() })
+        Ok(Self { folder: folder.to_owned(), salt: leasehold_testkit::random_hex() })
     }
 
-    /// The arguments of the job.
-    pub(super) fn words(&self) -> Vec<String> {
-        let file = self.folder.join("db-password").display().to_string();
-        let named = |name: &str| format!("{name}=vault://secret/db#password");
-        let words = [
-            "run",
-            "--env",
-            &named("DB_PASSWORD"),
-            "--file",
-            &named(&file),
-            "--refresh-interval",
-            "1s",
-            "--on-change",
-            "signal:USR1",
-            "--",
-            "sh",
-            "app.sh",
-            &file,
-        ];
-        words.map(str::to_owned).to_vec()
+    /// The path of a file here.
+    pub(super) fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
     }
 
-    /// Starts it. The secret id goes through the environment, and nothing is written to the reader's home.
-    pub(super) fn start(&self, leasehold: &Path, server: &Server, login: &AppRole) -> Outcome<Job> {
+    /// `leasehold` with these arguments, at home here: nothing is read from the reader's home, or written to it.
+    pub(super) fn command(&self, leasehold: &Path, words: &[String]) -> Command {
         let mut command = Command::new(leasehold);
-        command.args(self.words()).current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(words).current_dir(&self.folder).stdin(Stdio::null());
         let foreign = |name: &str| {
-            name.starts_with("VAULT_") || name.starts_with("BAO_") || name.starts_with("LEASEHOLD_")
+            ["VAULT_", "BAO_", "LEASEHOLD_", "DBUS_", "XDG_"].iter().any(|begin| name.starts_with(begin))
         };
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(foreign)) {
             command.env_remove(name);
         }
-        for name in ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
-            command.env(name, &self.folder);
-        }
-        command.env("VAULT_ADDR", server.address()).env("DEMO_SALT", &self.salt);
-        command.env("VAULT_ROLE_ID", &login.role_id).env("VAULT_SECRET_ID", &login.secret_id);
+        command.env("HOME", &self.folder).env("DEMO_SALT", &self.salt);
+        command
+    }
+
+    /// Starts `leasehold run`.
+    pub(super) fn start(
+        &self,
+        leasehold: &Path,
+        words: &[String],
+        variables: &[(&str, &str)],
+    ) -> Outcome<Job> {
+        let mut command = self.command(leasehold, words);
+        command.envs(variables.iter().copied()).stdout(Stdio::piped());
         let mut process =
             command.spawn().map_err(|error| format!("{} did not start: {error}", leasehold.display()))?;
         let stdout = process.stdout.take().ok_or("the job has no standard output")?;
@@ -94,13 +84,31 @@ impl Place {
 
 impl Job {
     /// The next line that the child prints; none at its end.
-    pub(super) fn line(&mut self) -> Option<String> {
+    fn line(&mut self) -> Option<String> {
         self.lines.next()?.ok()
     }
 
-    /// Waits for its end.
-    pub(super) fn wait(&mut self) -> Outcome<ExitStatus> {
-        self.process.wait().map_err(|error| error.to_string())
+    /// Passes on the child's next line and compares it with what the child was to have.
+    pub(super) fn expect(&mut self, page: &Page, place: &Place, secret: &str, proof: &str) -> Outcome {
+        let line = self.line().ok_or("the child ended too early; what leasehold said is above")?;
+        page.note(&format!("child: {line}"));
+        let expected = format!("{} characters, digest {}", secret.len(), place.digest(secret)?);
+        if !line.ends_with(&expected) {
+            return Err(format!("the child was to have {expected}"));
+        }
+        page.proof(proof);
+        Ok(())
+    }
+
+    /// Passes on what the child still says, and waits for its end.
+    pub(super) fn end(&mut self, page: &Page) -> Outcome {
+        while let Some(line) = self.line() {
+            page.note(&format!("child: {line}"));
+        }
+        let status = self.process.wait().map_err(|error| error.to_string())?;
+        page.command("echo $?");
+        page.note(&status.code().map_or_else(|| status.to_string(), |code| code.to_string()));
+        if status.success() { Ok(()) } else { Err(format!("the job failed: {status}")) }
     }
 }
 
@@ -108,5 +116,27 @@ impl Drop for Job {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// A command as it would be typed, with quotes where the shell needs them.
+pub(super) fn typed(words: &[String]) -> String {
+    let is_plain = |word: &str| !word.contains(|sign: char| "#$&*;<>?| '\"".contains(sign));
+    let quoted = words.iter().map(|word| if is_plain(word) { word.clone() } else { format!("'{word}'") });
+    format!("leasehold {}", quoted.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_quoted_where_the_shell_needs_it() {
+        let check = |words: &[&str], expect: &str| {
+            let owned: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(typed(&owned), expect);
+        };
+        check(&["run", "--", "sh"], "leasehold run -- sh");
+        check(&["--env", "A=vault://secret/db#password"], "leasehold --env 'A=vault://secret/db#password'");
     }
 }
