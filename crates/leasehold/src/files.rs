@@ -182,11 +182,11 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// How long the others may take. Each takes milliseconds.
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const PATIENCE: Duration = Duration::from_secs(10);
     const PAUSE: Duration = Duration::from_millis(2);
 
     /// Locks the file `TARGET.lock` beside the target, since the target itself is another file after each write. Waits
-    /// for others, at most five seconds, and blocks the thread meanwhile.
+    /// for others, at most ten seconds, and blocks the thread meanwhile.
     pub(crate) fn beside(target: &Path) -> io::Result<Self> {
         let mut path = target.as_os_str().to_owned();
         path.push(".lock");

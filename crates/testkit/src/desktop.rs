@@ -2,7 +2,7 @@
 
 use crate::deadline;
 use crate::process::{self, End, Process};
-use crate::tools::on_path;
+use crate::tools::{on_path, python_keyring};
 use rustix::process::Signal;
 use std::fs::File;
 use std::io::Write;
@@ -31,8 +31,19 @@ impl Desktop {
 
     /// A session in which nobody keeps secrets.
     pub fn without_keyring() -> Self {
+        Self::with_rules("")
+    }
+
+    /// A session with a keyring that the bus lets nobody speak to, as around a program in a sandbox.
+    pub fn denying_keyring() -> Self {
+        let mut desktop = Self::with_rules("<deny send_destination=\"org.freedesktop.secrets\"/>");
+        desktop.start_keyring();
+        desktop
+    }
+
+    fn with_rules(rules: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let bus = start_bus(folder.path());
+        let bus = start_bus(folder.path(), rules);
         let desktop = Self { keyring: None, _bus: bus, folder };
         let is_there = || desktop.folder.path().join("bus").exists().then_some(());
         deadline::wait_for(deadline::START, is_there).expect("the bus opens its socket");
@@ -73,15 +84,34 @@ impl Desktop {
     }
 
     /// Puts an entry with these attributes, in pairs.
-    pub fn put_with(&self, attributes: &[&str], secret: &str) {
-        let mut command = Command::new(program("secret-tool", "libsecret-tools"));
+    pub fn put_with(&self, attributes: &[&str], secret: impl AsRef<[u8]>) {
+        let mut command = self.tool("secret-tool", "libsecret-tools");
         command.args(["store", "--label=test"]).args(attributes);
+        ask(&mut command, secret.as_ref()).expect("secret-tool stores it");
+    }
+
+    /// How many items have these attributes, given in pairs.
+    pub fn count(&self, attributes: &[&str]) -> usize {
+        let mut command = self.tool("secret-tool", "libsecret-tools");
+        command.args(["search", "--all"]).args(attributes);
+        let told = ask(&mut command, b"").unwrap_or_default();
+        told.lines().filter(|line| line.starts_with("label = ")).count()
+    }
+
+    /// What Python's `keyring` says, such as `["get", SERVICE, NAME]`, where it succeeds; `set` reads the secret.
+    pub fn python(&self, words: &[&str], secret: &str) -> Option<String> {
+        let mut command = self.tool("python3", "python3");
+        command.args(["-m", "keyring"]).args(words);
+        command.env("PYTHONPATH", python_keyring().unwrap_or_else(|what| panic!("{what}")));
+        command.env("PYTHON_KEYRING_BACKEND", "keyring.backends.SecretService.Keyring");
+        ask(&mut command, secret.as_bytes()).map(|text| text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    }
+
+    /// A program of this session.
+    fn tool(&self, name: &str, package: &str) -> Command {
+        let mut command = Command::new(program(name, package));
         self.furnish(&mut command);
-        let mut child = command.stdin(Stdio::piped()).spawn().expect("secret-tool starts");
-        let mut input = child.stdin.take().expect("its standard input");
-        input.write_all(secret.as_bytes()).expect("secret-tool reads");
-        drop(input);
-        assert!(child.wait().expect("secret-tool ends").success(), "secret-tool stored nothing");
+        command
     }
 
     fn keyring_process(&self, is_unlocked: bool) -> Process {
@@ -101,10 +131,9 @@ impl Desktop {
 
     fn wait_for_keyring(&self) {
         let has_owner = || {
-            let mut ask = Command::new(program("dbus-send", "dbus-bin"));
+            let mut ask = self.tool("dbus-send", "dbus-bin");
             ask.args(["--session", "--print-reply", "--dest=org.freedesktop.DBus", "/"]);
             ask.args(["org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets"]);
-            self.furnish(&mut ask);
             let answer = ask.output().expect("dbus-send starts");
             String::from_utf8_lossy(&answer.stdout).contains("true").then_some(())
         };
@@ -120,13 +149,24 @@ impl Desktop {
     }
 }
 
+/// Runs a program with this on its standard input: what it printed, where it succeeds.
+fn ask(command: &mut Command, input: &[u8]) -> Option<String> {
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
+    let mut pipe = child.stdin.take().expect("its standard input");
+    // One that fails early does not read.
+    let _ = pipe.write_all(input);
+    drop(pipe);
+    let output = child.wait_with_output().expect("the program ends");
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// A bus on which no service is started on demand, so that there is a keyring only when we start one.
-fn start_bus(folder: &Path) -> Process {
+fn start_bus(folder: &Path, rules: &str) -> Process {
     let config = folder.join("bus.conf");
     let text = format!(
         "<busconfig><type>session</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>\
          <policy context=\"default\"><allow send_destination=\"*\"/><allow receive_sender=\"*\"/>\
-         <allow own=\"*\"/><allow eavesdrop=\"false\"/></policy></busconfig>",
+         <allow own=\"*\"/><allow eavesdrop=\"false\"/>{rules}</policy></busconfig>",
         folder.join("bus").display()
     );
     std::fs::write(&config, text).expect("a file for the bus");

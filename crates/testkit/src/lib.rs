@@ -65,4 +65,6 @@ pub use postgres::Postgres;
 pub use providers::{Manner, Service, Upstream};
 pub use proxy::{Fault, Hole, Proxy, Tap};
 pub use server::{EmptyServer, Server};
-pub use tools::{OPENBAO, on_path, postgres_folder, server_binary, workspace};
+pub use tools::{
+    OPENBAO, PYTHON_KEYRING, on_path, postgres_folder, python_keyring, server_binary, workspace,
+};

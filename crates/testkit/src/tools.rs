@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// The release of OpenBao that `cargo xtask tools` gets.
 pub const OPENBAO: &str = "2.7.2";
 
+/// The folder of Python's `keyring` below `target/tools`, with its release.
+pub const PYTHON_KEYRING: &str = "keyring-25.7.0";
+
 /// The root of the workspace, where `Cargo.lock` is.
 pub fn workspace() -> PathBuf {
     let root =
@@ -30,6 +33,13 @@ pub fn server_binary() -> Result<PathBuf, String> {
          `bao` or `vault` binary"
             .to_owned()
     })
+}
+
+/// The folder with Python's `keyring`, for `PYTHONPATH`. The error says what to do.
+pub fn python_keyring() -> Result<PathBuf, String> {
+    let folder = workspace().join("target/tools").join(PYTHON_KEYRING);
+    let missing = || "Python's keyring is not here: run `cargo xtask tools`, which gets it".to_owned();
+    folder.join("keyring").is_dir().then_some(folder).ok_or_else(missing)
 }
 
 /// The folder of PostgreSQL's server programs: the newest of Debian's, else where `initdb` is on the PATH.

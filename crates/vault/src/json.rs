@@ -15,6 +15,8 @@ pub(crate) enum Json<'a> {
     Number(u64),
     Text(Cow<'a, str>),
     Secret(&'a Secret),
+    /// What is JSON already, and secret.
+    Raw(&'a Secret),
     List(Vec<Json<'a>>),
     Object(Vec<(&'a str, Json<'a>)>),
 }
@@ -38,7 +40,7 @@ impl<'a> Json<'a> {
     /// Whether a secret is anywhere in it.
     pub(crate) fn has_secret(&self) -> bool {
         match self {
-            Self::Secret(_) => true,
+            Self::Secret(_) | Self::Raw(_) => true,
             Self::List(items) => items.iter().any(Self::has_secret),
             Self::Object(entries) => entries.iter().any(|(_, value)| value.has_secret()),
             Self::Absent | Self::Bool(_) | Self::Number(_) | Self::Text(_) => false,
@@ -143,6 +145,7 @@ impl Buffer {
             Json::Number(value) => self.push(value.to_string().as_bytes()),
             Json::Text(text) => self.text(text),
             Json::Secret(secret) => self.text(secret.expose()),
+            Json::Raw(raw) => self.push(raw.expose().as_bytes()),
             Json::List(items) => self.list(items),
             Json::Object(entries) => self.object(entries),
         }

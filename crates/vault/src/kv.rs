@@ -9,9 +9,11 @@ mod mount;
 mod versions;
 
 mod document;
+mod draft;
 mod metadata;
 
 pub use document::{Absence, Document, Patch, Read, Write};
+pub use draft::{Draft, ReadDraft, WriteDraft};
 pub use metadata::{DeleteMetadata, Metadata, ReadMetadata, VersionNote, WriteMetadata};
 pub use mount::{Entry, Mount, MountInfo, MountOf, Version, Versioned};
 pub use versions::{Delete, DeleteVersions, Destroy, Undelete, VersionInfo};

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use leasehold_core::name::Entry;
 use leasehold_core::{Failure, Kind, Secret};
-use secret_service::{EncryptionType, Error, Item, SearchItemsResult, SecretService};
+use secret_service::{Collection, EncryptionType, Error, Item, SearchItemsResult, SecretService};
 use zbus::DBusError;
 use zbus::connection::Builder;
 use zeroize::Zeroizing;
@@ -18,6 +18,9 @@ use zeroize::Zeroizing;
 use super::{Answer, Store};
 use crate::clock;
 
+/// The program that wrote an item, as Python's `keyring` calls itself. It writes over an item only where this is the
+/// same, and else puts another beside it.
+const APPLICATION: &str = "Python keyring library";
 const CONTENT_TYPE: &str = "text/plain";
 /// How long the keyring may take for an answer. One that works takes milliseconds.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -48,12 +51,28 @@ impl Keyring {
         Self { bus: bus.into() }
     }
 
-    /// Why there is no keyring at all; none if there is one, be it locked or mute.
+    /// Why there is no keyring that could keep anything; none if there is one, be it locked or mute.
     pub async fn absence(&self) -> Option<Failure> {
-        match tokio::time::timeout(LIMIT, self.service()).await {
-            Ok(Err(trouble @ (Trouble::NoBus | Trouble::NoKeyring))) => Some(trouble.failure(&"anything")),
+        let greet = async { default_folder(&self.service().await?).await.map(|_| ()) };
+        match tokio::time::timeout(LIMIT, greet).await {
+            Ok(Err(trouble @ (Trouble::NoBus | Trouble::NoKeyring | Trouble::NoFolder))) => {
+                Some(trouble.failure(&"anything"))
+            }
             _ => None,
         }
+    }
+
+    /// Whether it answers and is open.
+    ///
+    /// # Errors
+    ///
+    /// Why not: `Sealed`, it is locked; `Unreachable`, it is not there or does not answer.
+    pub async fn expect_open(&self) -> Result<(), Failure> {
+        within_limit("our keys", async {
+            let service = self.service().await?;
+            Ok(default_folder(&service).await?.ensure_unlocked().await?)
+        })
+        .await
     }
 
     async fn service(&self) -> Result<SecretService<'static>, Trouble> {
@@ -76,21 +95,28 @@ impl Keyring {
         if let Some(item) = one(service.search_items(attributes(entry)).await?)? {
             return Ok(item.set_secret(bytes, CONTENT_TYPE).await?);
         }
-        let collection = service.get_any_collection().await?;
+        let collection = default_folder(&service).await?;
         // A new entry in a locked keyring would ask a person to unlock it.
         collection.ensure_unlocked().await?;
         let label = format!("{entry} (leasehold)");
-        let attributes = attributes(entry).into_iter().chain([("application", "leasehold")]).collect();
-        collection.create_item(&label, attributes, bytes, false, CONTENT_TYPE).await?;
+        let attributes = attributes(entry).into_iter().chain([("application", APPLICATION)]).collect();
+        // Somebody may have put the same entry a moment ago.
+        let replace = true;
+        collection.create_item(&label, attributes, bytes, replace, CONTENT_TYPE).await?;
         Ok(())
     }
 
+    /// Deletes all items of the entry, should there be several.
     async fn delete(&self, entry: &Entry) -> Result<bool, Trouble> {
         let service = self.service().await?;
-        match one(service.search_items(attributes(entry)).await?)? {
-            Some(item) => item.delete().await.map(|()| true).map_err(Into::into),
-            None => Ok(false),
+        let found = service.search_items(attributes(entry)).await?;
+        if !found.locked.is_empty() {
+            return Err(Trouble::Locked);
         }
+        for item in &found.unlocked {
+            item.delete().await?;
+        }
+        Ok(!found.unlocked.is_empty())
     }
 
     async fn has(&self, entry: &Entry) -> Result<bool, Trouble> {
@@ -111,8 +137,11 @@ impl Keyring {
         let found = keyring.search_items(HashMap::from([("service", service)])).await?;
         let mut entries = Vec::new();
         for item in found.unlocked.iter().chain(&found.locked) {
-            if let Some(name) = item.get_attributes().await?.remove("username") {
-                entries.push(Entry { service: service.into(), name: name.into() });
+            match item.get_attributes().await?.remove("username") {
+                Some(name) => entries.push(Entry { service: service.into(), name: name.into() }),
+                // Some tell no names while they are locked.
+                None if !found.locked.is_empty() => return Err(Trouble::Locked),
+                None => {}
             }
         }
         entries.sort();
@@ -167,6 +196,14 @@ fn attributes(entry: &Entry) -> HashMap<&str, &str> {
     HashMap::from([("service", &*entry.service), ("username", &*entry.name)])
 }
 
+/// Where new entries go. Another folder than the default one may be forgotten at the end of the session.
+async fn default_folder<'a>(service: &'a SecretService<'static>) -> Result<Collection<'a>, Trouble> {
+    service.get_default_collection().await.map_err(|error| match error {
+        Error::NoResult => Trouble::NoFolder,
+        error => error.into(),
+    })
+}
+
 /// The one item that was found, if any.
 fn one<'a>(found: SearchItemsResult<Item<'a>>) -> Result<Option<Item<'a>>, Trouble> {
     let mut unlocked = found.unlocked;
@@ -183,6 +220,7 @@ fn one<'a>(found: SearchItemsResult<Item<'a>>) -> Result<Option<Item<'a>>, Troub
 enum Trouble {
     NoBus,
     NoKeyring,
+    NoFolder,
     Mute,
     BrokeOff,
     Locked,
@@ -206,6 +244,11 @@ impl Trouble {
                 Kind::Unreachable,
                 "there is no keyring on the session's D-Bus".into(),
                 "install and start one, such as gnome-keyring",
+            ),
+            Self::NoFolder => (
+                Kind::Unreachable,
+                "the keyring on the session's D-Bus has no default folder yet".into(),
+                "log in at the desktop once, or make one with its program for passwords",
             ),
             Self::Mute => (
                 Kind::Unreachable,
@@ -231,7 +274,7 @@ impl Trouble {
             Self::Several => (
                 Kind::Invalid,
                 format!("the keyring has several entries {what}"),
-                "delete all but one with the desktop's own program for passwords",
+                "delete it, which deletes all of them, and set it again",
             ),
             Self::NoText => (Kind::Invalid, format!("the secret of {what} is no text"), "set it again"),
             Self::Other(name) => (
@@ -247,8 +290,9 @@ impl Trouble {
     fn by_name(name: &str) -> Self {
         match name.rsplit('.').next().unwrap_or_default() {
             "ServiceUnknown" | "NameHasNoOwner" | "ChildExited" | "ExecFailed" => Self::NoKeyring,
-            "NoReply" | "Timeout" | "TimedOut" => Self::Mute,
-            "Disconnected" => Self::BrokeOff,
+            "Timeout" | "TimedOut" => Self::Mute,
+            // The bus says so at once when whoever was asked has gone.
+            "NoReply" | "Disconnected" => Self::BrokeOff,
             "IsLocked" => Self::Locked,
             "NoSuchObject" => Self::NoEntry,
             "AccessDenied" | "AuthFailed" => Self::Refused,
@@ -261,7 +305,9 @@ impl Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match error {
-            Error::Locked | Error::Prompt | Error::PromptDisconnected => Self::Locked,
+            Error::Locked => Self::Locked,
+            // Somebody at the desktop was asked whether we may.
+            Error::Prompt => Self::Refused,
             Error::NoResult => Self::NoEntry,
             Error::Unavailable => Self::NoKeyring,
             Error::Zbus(zbus::Error::MethodError(name, ..)) => Self::by_name(name.as_str()),
@@ -282,7 +328,8 @@ mod tests {
         check("org.freedesktop.DBus.Error.ServiceUnknown", Trouble::NoKeyring);
         check("org.freedesktop.DBus.Error.NameHasNoOwner", Trouble::NoKeyring);
         check("org.freedesktop.DBus.Error.Spawn.ExecFailed", Trouble::NoKeyring);
-        check("org.freedesktop.DBus.Error.NoReply", Trouble::Mute);
+        check("org.freedesktop.DBus.Error.Timeout", Trouble::Mute);
+        check("org.freedesktop.DBus.Error.NoReply", Trouble::BrokeOff);
         check("org.freedesktop.Secret.Error.IsLocked", Trouble::Locked);
         check("org.freedesktop.Secret.Error.NoSuchObject", Trouble::NoEntry);
         check("org.freedesktop.DBus.Error.AccessDenied", Trouble::Refused);

@@ -20,3 +20,4 @@ mod engine;
 mod lives;
 mod clocks;
 mod probe;
+mod stores;

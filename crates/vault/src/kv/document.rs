@@ -79,16 +79,19 @@ impl Operation for Read {
                 Failure::new(Kind::NotFound, format!("there is no version {version} of {entry}"))
                     .hint("ask for the newest, which needs no version, or check the path")
             }
-            (None, None) if is_nothing(reply) => {
-                Failure::new(Kind::NotFound, format!("there is no secret {entry}"))
-                    .hint("check the path, or write the secret first")
-            }
+            (None, None) if is_nothing(reply) => nothing(entry),
             _ => classify(reply, &self.call()),
         }
     }
 }
 
-fn is_nothing(reply: &Reply) -> bool {
+fn nothing(entry: &Entry) -> Failure {
+    Failure::new(Kind::NotFound, format!("there is no secret {entry}"))
+        .hint("check the path, or write the secret first")
+}
+
+/// Whether the server says that there is nothing at all.
+pub(super) fn is_nothing(reply: &Reply) -> bool {
     reply.status == 404 && is_silent(reply)
 }
 
@@ -186,8 +189,11 @@ impl Operation for Patch {
     }
 
     fn refuse(&self, reply: &Reply) -> Failure {
+        let entry = self.entry.entry();
         match Absence::of(reply) {
-            Some(absence) => absence.into_failure(self.entry.entry()),
+            Some(absence) => absence.into_failure(entry),
+            // The server has no word for it.
+            None if reply.status == 404 && (reply.body.is_empty() || is_silent(reply)) => nothing(entry),
             None => classify(reply, &self.call()),
         }
     }
@@ -196,4 +202,26 @@ impl Operation for Patch {
 fn versioned(values: &Fields, cas: Option<u64>) -> Json<'_> {
     let options = cas.map(|cas| Json::object([("cas", cas.into())]));
     Json::object([("options", options.into()), ("data", values.into())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::mount::Mount;
+    use leasehold_core::name::Path;
+
+    #[test]
+    fn a_patch_of_what_is_not_there_says_so() {
+        let mount = Mount { path: "secret".into(), version: Version::V2 };
+        let entry = mount.entry(&Path::parse("secret/ai").unwrap()).unwrap().versioned().unwrap();
+        let patch = Patch { entry, fields: Fields::default(), cas: None };
+        let check = |body: &str, expect: &str| {
+            let failure = patch.answer(&Reply::new(404, None, body.as_bytes().to_vec())).unwrap_err();
+            assert_eq!((failure.kind(), failure.message()), (Kind::NotFound, expect), "{body}");
+        };
+        check("", "there is no secret secret/ai");
+        check(r#"{"errors":[]}"#, "there is no secret secret/ai");
+        let deleted = r#"{"data":{"version":2,"deletion_time":"2026-01-01T00:00:00Z"}}"#;
+        check(deleted, "version 2 of secret/ai was deleted at 2026-01-01T00:00:00Z");
+    }
 }
