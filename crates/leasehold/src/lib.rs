@@ -73,6 +73,7 @@ pub mod verify;
 pub mod files;
 pub mod store;
 pub mod manifest;
+pub mod env_file;
 pub mod probe;
 pub mod checks;
 pub mod workstation;

@@ -1,6 +1,7 @@
 //! The manifest: which providers there are, and where the key of each rests. It holds pointers, never a key.
 
 mod check;
+mod schema;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +14,8 @@ use leasehold_core::{Failure, Kind};
 use serde_json::{Map, Value, json};
 
 use crate::files;
-pub use check::ManifestFault;
+pub use check::{ManifestFault, looks_like_a_key};
+pub use schema::schema;
 
 /// The service under which the keyring keeps what a plain pointer names.
 pub const SERVICE: &str = "agent_vault";

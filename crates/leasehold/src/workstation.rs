@@ -13,7 +13,7 @@ use leasehold_core::{Failure, Kind, Secret};
 
 use crate::checks::Checks;
 use crate::identity::Source;
-use crate::manifest::{Pointer, Provider};
+use crate::manifest::{Pointer, Provider, SERVICE};
 use crate::probe::Prober;
 use crate::store::Store;
 pub use standing::{Fault, Pick, Standing, Trial};
@@ -28,7 +28,8 @@ pub type Variables = Arc<dyn Fn(&str) -> Result<Secret, Failure> + Send + Sync>;
 /// A workstation. What is asked of it is read from the stores anew.
 pub struct Workstation<'a> {
     stores: Stores,
-    server: Option<Arc<dyn Store + 'a>>,
+    /// The server's secrets, or why they cannot be had.
+    server: Result<Arc<dyn Store + 'a>, Failure>,
     variables: Variables,
     /// The file that remembers what providers said of their keys.
     checks: PathBuf,
@@ -47,13 +48,20 @@ impl<'a> Workstation<'a> {
     ///
     /// `checks` is the file that remembers what providers said of their keys.
     pub fn new(stores: Stores, variables: Variables, checks: impl Into<PathBuf>) -> Self {
-        Self { stores, server: None, variables, checks: checks.into(), prober: Prober::default() }
+        let server = Err(Failure::new(Kind::NeedsLogin, "no server is configured")
+            .hint("set VAULT_ADDR and a login, or give the provider another `vault_key`"));
+        Self { stores, server, variables, checks: checks.into(), prober: Prober::default() }
     }
 
     /// With a server, for pointers such as `vault://secret/ai#openai`.
     pub fn with_server<'b>(self, server: Arc<dyn Store + 'b>) -> Workstation<'b> {
         let Self { stores, variables, checks, prober, .. } = self;
-        Workstation { stores, server: Some(server), variables, checks, prober }
+        Workstation { stores, server: Ok(server), variables, checks, prober }
+    }
+
+    /// Without a server, for this reason.
+    pub fn without_server(self, why: Failure) -> Self {
+        Self { server: Err(why), ..self }
     }
 
     /// The stores.
@@ -89,10 +97,31 @@ impl<'a> Workstation<'a> {
     /// Deletes a provider's key. Whether there was one.
     pub async fn delete_key(&self, provider: &Provider) -> Result<bool, Failure> {
         let reference = self.stores.reference(provider.needed_pointer()?).await;
-        let (store, entry) = self.writable(&reference).await?;
-        let was_there = store.remove(&entry).await?;
+        let was_there = self.remove(&reference).await?;
         self.checks().forget(provider)?;
         Ok(was_there)
+    }
+
+    /// Removes the secret at a place. Whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`: the place is none that is written.
+    pub async fn remove(&self, reference: &Reference) -> Result<bool, Failure> {
+        let (store, entry) = self.writable(reference).await?;
+        store.remove(&entry).await
+    }
+
+    /// A store, and the service in it under which it has what plain pointers name.
+    pub async fn shelf(
+        &self,
+        choice: &Choice,
+        purpose: Purpose,
+    ) -> Result<(Arc<dyn Store + 'a>, Box<str>), Failure> {
+        Ok(match choice {
+            Choice::Store(kind) => (self.stores.store(*kind, purpose).await?, SERVICE.into()),
+            Choice::Server(path) => (self.server(choice)?, path.as_str().into()),
+        })
     }
 
     /// A provider's key.
@@ -105,7 +134,7 @@ impl<'a> Workstation<'a> {
         match self.spot(reference, Purpose::Read).await? {
             Spot::Store(store, entry) => store.find(&entry).await,
             Spot::Variable(name) => (self.variables)(&name),
-            Spot::File(path) => Source::File(path).read_whole(),
+            Spot::File(path) => read_file(path),
         }
     }
 
@@ -114,7 +143,7 @@ impl<'a> Workstation<'a> {
         match self.spot(reference, Purpose::Read).await? {
             Spot::Store(store, entry) => store.contains(&entry).await,
             Spot::Variable(name) => is_there((self.variables)(&name)),
-            Spot::File(path) => is_there(Source::File(path).read_whole()),
+            Spot::File(path) => is_there(read_file(path)),
         }
     }
 
@@ -142,13 +171,15 @@ impl<'a> Workstation<'a> {
             Place::Stored(kind, entry) => {
                 Spot::Store(self.stores.store(*kind, purpose).await?, entry.clone())
             }
-            Place::Vault(vault) => {
-                let server = self.server.as_ref().ok_or_else(|| no_server(reference))?;
-                Spot::Store(Arc::clone(server), field_of(vault, reference)?)
-            }
+            Place::Vault(vault) => Spot::Store(self.server(reference)?, field_of(vault, reference)?),
             Place::Env(name) => Spot::Variable(name.clone()),
             Place::File(path) => Spot::File(PathBuf::from(&**path)),
         })
+    }
+
+    /// The server's secrets, for this matter.
+    fn server(&self, matter: impl fmt::Display) -> Result<Arc<dyn Store + 'a>, Failure> {
+        self.server.clone().map_err(|failure| failure.context(matter))
     }
 }
 
@@ -171,9 +202,13 @@ fn field_of(vault: &VaultReference, reference: &Reference) -> Result<Entry, Fail
     }
 }
 
-fn no_server(reference: &Reference) -> Failure {
-    Failure::new(Kind::NeedsLogin, format!("{reference} is on a server, and none is configured"))
-        .hint("set VAULT_ADDR and a login, or give the provider another `vault_key`")
+/// The text of a file. One that is not there is missing, as an entry would be.
+fn read_file(path: PathBuf) -> Result<Secret, Failure> {
+    let is_there = path.exists();
+    Source::File(path).read_whole().map_err(|failure| match is_there {
+        true => failure.with_kind(Kind::Invalid),
+        false => failure.with_kind(Kind::NotFound),
+    })
 }
 
 fn is_there(found: Result<Secret, Failure>) -> Result<bool, Failure> {

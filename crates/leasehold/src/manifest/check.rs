@@ -31,18 +31,34 @@ impl fmt::Display for ManifestFault {
     }
 }
 
-/// The fields of a provider that are known, and what each holds. All are optional, and may be null.
-const FIELDS: [(&str, Field); 6] = [
-    ("type", Field::Text),
-    ("vault_key", Field::Pointer),
-    ("env_var", Field::Variable),
-    ("base_url_env", Field::Variable),
-    ("endpoint", Field::Url),
-    ("priority", Field::Number),
+/// The texts beside the providers that are known, and what each is.
+pub(super) const TEXTS: [(&str, &str); 2] = [
+    ("version", "The version of the format, such as 2026.1."),
+    ("identity", "Whose manifest this is, such as the name of the machine."),
 ];
 
+/// The fields of a provider that are known, what each holds, and what it is. All are optional, and may be null.
+pub(super) const FIELDS: [(&str, Field, &str); 6] = [
+    ("type", Field::Text, "What sort of provider it is, such as upstream, gateway or local."),
+    (
+        "vault_key",
+        Field::Pointer,
+        "Where its key rests, never the key: the name of an entry in the store of the workstation, such as \
+         api.openai.com/pro_key, or a full reference, such as vault://secret/ai#openai.",
+    ),
+    ("env_var", Field::Variable, "The variable that a command gets the key in."),
+    ("base_url_env", Field::Variable, "The variable that a command gets the endpoint in."),
+    ("endpoint", Field::Url, "Where it is reached."),
+    (
+        "priority",
+        Field::Number,
+        "The lower, the earlier it is taken; without one it comes after all that have one.",
+    ),
+];
+
+/// What a field holds.
 #[derive(Clone, Copy)]
-enum Field {
+pub(super) enum Field {
     Text,
     Pointer,
     Variable,
@@ -51,7 +67,7 @@ enum Field {
 }
 
 /// The beginnings by which keys of well-known services are known.
-const KEY_BEGINNINGS: [&str; 19] = [
+pub(super) const KEY_BEGINNINGS: [&str; 19] = [
     "sk-",
     "sk_live_",
     "sk_test_",
@@ -114,6 +130,9 @@ fn strict() -> ParseOptions {
     }
 }
 
+/// How much follows such a beginning at the least, in bytes.
+pub(super) const KEY_REST: usize = 12;
+
 struct Checker<'a> {
     text: &'a str,
     faults: Vec<ManifestFault>,
@@ -138,7 +157,7 @@ impl Checker<'_> {
             Some(Node::Object(providers)) => self.providers(providers),
             Some(other) => self.fault(other.range().start, "`providers` is an object", None),
         }
-        for name in ["version", "identity"] {
+        for (name, _) in TEXTS {
             if let Some(prop) = root.get(name).filter(|prop| !matches!(prop.value, Node::StringLit(_))) {
                 self.fault(prop.value.range().start, format!("`{name}` is a text"), None);
             }
@@ -161,7 +180,7 @@ impl Checker<'_> {
 
     fn provider(&mut self, provider: &Object<'_>) {
         self.doubles(provider);
-        for (name, field) in FIELDS {
+        for (name, field, _) in FIELDS {
             if let Some(prop) = provider.get(name) {
                 self.field(name, field, prop);
             }
@@ -226,11 +245,12 @@ fn is_url(text: &str) -> bool {
     matches!(scheme, "http" | "https") && Address::parse(&format!("{scheme}://{host}")).is_ok()
 }
 
-/// By its beginning, or as a long run of letters and digits that nobody would choose for a name.
-fn looks_like_a_key(text: &str) -> bool {
+/// Whether a text looks like a key: by its beginning, or as a long run of letters and digits that nobody would choose
+/// for a name.
+pub fn looks_like_a_key(text: &str) -> bool {
     let is_known = KEY_BEGINNINGS
         .iter()
-        .any(|beginning| text.starts_with(beginning) && text.len() >= beginning.len() + 12);
+        .any(|beginning| text.starts_with(beginning) && text.len() >= beginning.len() + KEY_REST);
     let is_random = text.len() >= 32
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte))
         && text.bytes().filter(u8::is_ascii_digit).count() >= 4

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
+use futures_util::{StreamExt, stream};
 use leasehold_core::name::{Entry, Place, Reference, StoreKind};
 use leasehold_core::{Failure, Kind};
-use tokio::task::JoinSet;
 
 use super::{Purpose, Spot, Workstation};
 use crate::checks::Check;
 use crate::manifest::{Manifest, Provider};
 use crate::probe::{Prober, ProviderKind, Reachability, Verdict};
 
-/// So many endpoints are asked at once.
+/// So many providers are asked at once.
 const TOGETHER: usize = 64;
 
 /// What is known of a provider. Nothing of it is a secret.
@@ -169,18 +169,31 @@ impl Workstation<'_> {
         }
     }
 
-    /// Looks whether a provider's key is there, its endpoint can be reached, and the provider accepts the key; the
-    /// verdict is remembered. `is_offline`: nobody is asked.
+    /// Looks whether each provider's key is there, its endpoint can be reached, and the provider accepts the key; the
+    /// verdicts are remembered. In the order given; several are asked at once. `is_offline`: nobody is asked.
     ///
     /// # Errors
     ///
-    /// The store cannot be asked.
+    /// Each for itself: its store cannot be asked, or the verdict not be written down.
     pub async fn test(
         &self,
-        provider: &Provider,
+        providers: &[&Provider],
         is_offline: bool,
         now: SystemTime,
-    ) -> Result<Trial, Failure> {
+    ) -> Vec<Result<Trial, Failure>> {
+        let trials = providers.iter().map(|provider| self.try_out(provider, is_offline));
+        let mut trials: Vec<_> = stream::iter(trials).buffered(TOGETHER).collect().await;
+        for (provider, trial) in providers.iter().zip(&mut trials) {
+            let verdict = trial.as_ref().ok().and_then(|trial| trial.verdict.clone());
+            let noted = verdict.map_or(Ok(()), |verdict| self.checks().note(provider, verdict, now));
+            if let Err(failure) = noted {
+                *trial = Err(failure);
+            }
+        }
+        trials
+    }
+
+    async fn try_out(&self, provider: &Provider, is_offline: bool) -> Result<Trial, Failure> {
         let key = match self.place(provider).await {
             None => None,
             Some(place) => Some(absent_is_none(self.find(&place).await)?),
@@ -195,9 +208,6 @@ impl Workstation<'_> {
             true => Some(self.prober().check(provider, key.flatten().as_ref()).await),
             false => None,
         };
-        if let Some(verdict) = &verdict {
-            self.checks().note(provider, verdict.clone(), now)?;
-        }
         let faults = faults(provider, has_secret, endpoint_reachable, verdict.as_ref());
         Ok(Trial { provider: provider.name.clone(), has_secret, endpoint_reachable, verdict, faults })
     }
@@ -237,17 +247,12 @@ fn faults(
 }
 
 async fn reach_all(prober: Prober, standings: &mut [Standing]) {
-    let mut asked = JoinSet::new();
-    let mut answers = Vec::new();
-    for (at, standing) in standings.iter().enumerate() {
-        let Some(endpoint) = standing.provider.endpoint.clone() else { continue };
-        if asked.len() >= TOGETHER {
-            answers.extend(asked.join_next().await.and_then(Result::ok));
-        }
-        asked.spawn(async move { (at, prober.reachable(&endpoint).await) });
-    }
-    answers.extend(asked.join_all().await);
-    for (at, reachability) in answers {
+    let asked = standings.iter().enumerate().filter_map(|(at, standing)| {
+        let endpoint = standing.provider.endpoint.clone()?;
+        Some(async move { (at, prober.reachable(&endpoint).await) })
+    });
+    let asked: Vec<_> = stream::iter(asked).buffer_unordered(TOGETHER).collect().await;
+    for (at, reachability) in asked {
         standings[at].reachability = Some(reachability);
     }
 }

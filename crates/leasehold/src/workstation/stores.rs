@@ -86,7 +86,7 @@ impl Stores {
                 },
                 Some(absence) => Chosen {
                     choice: Choice::Store(StoreKind::Sealed),
-                    why: format!("nothing was asked for, and there is no keyring: {absence}"),
+                    why: format!("nothing was asked for, and {absence}"),
                 },
             },
         };
