@@ -1,19 +1,26 @@
 //! What can be typed: one definition that feeds the parser, the help, the completions and the manual pages.
 
+pub(crate) mod doctor;
+pub(crate) mod import;
 pub(crate) mod login;
 pub(crate) mod run;
 pub(crate) mod server;
+pub(crate) mod store;
 pub(crate) mod workstation;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::doctor::DoctorArguments;
+use self::import::ImportArguments;
 use self::login::LoginArguments;
 use self::run::RunArguments;
 use self::server::ServerArguments;
+use self::store::StoreArguments;
 use self::workstation::{
-    DeleteKeyArguments, InitArguments, ProvidersArguments, SetKeyArguments, WorkstationArguments,
+    DeleteKeyArguments, InitArguments, ProvidersArguments, SetKeyArguments, TestArguments,
+    WorkstationArguments,
 };
 
 /// Runs commands with secrets from HashiCorp Vault or OpenBao, keeps the secrets alive, and leaves nothing behind.
@@ -76,6 +83,10 @@ pub(crate) enum Command {
     SetKey(SetKeyArguments),
     DeleteKey(DeleteKeyArguments),
     Providers(ProvidersArguments),
+    Doctor(DoctorArguments),
+    Test(TestArguments),
+    Import(ImportArguments),
+    Store(StoreArguments),
     Token(TokenArguments),
     Verify(VerifyArguments),
     Journal(JournalArguments),
@@ -251,7 +262,8 @@ pub(crate) struct JournalArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   leasehold config check
-  leasehold config show --origin")]
+  leasehold config show --origin
+  leasehold config schema > manifest.schema.json")]
 pub(crate) struct ConfigArguments {
     #[command(subcommand)]
     pub(crate) verb: ConfigVerb,
@@ -267,6 +279,8 @@ pub(crate) enum ConfigVerb {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Prints the JSON schema of the manifest of providers, for editors and for other programs.
+    Schema,
     /// Shows the settings that are in force. Secrets are not shown.
     Show {
         /// Shows where each comes from.

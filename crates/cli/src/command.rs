@@ -6,12 +6,16 @@ pub(crate) mod workstation;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod delete_key;
+pub(crate) mod doctor;
 pub(crate) mod get;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod providers;
 pub(crate) mod run;
 pub(crate) mod set_key;
+pub(crate) mod store;
+pub(crate) mod test;
 pub(crate) mod token;
 pub(crate) mod verify;
 
@@ -90,6 +94,16 @@ fn session(
     })
 }
 
+/// A session for something short.
+fn brief_session(settings: &Settings) -> Result<Session, Failure> {
+    session(settings, parent_ttl(settings), Duration::ZERO, Policy::default())
+}
+
+/// How long what a session obtains lives when nobody renews it.
+fn parent_ttl(settings: &Settings) -> Duration {
+    settings.defaults.parent_ttl.unwrap_or(PARENT_TTL)
+}
+
 /// A client without a token.
 fn client(settings: &Settings) -> Result<VaultClient, Failure> {
     VaultClient::new(&settings.server, settings.namespace.clone())
@@ -102,8 +116,7 @@ fn in_session(
     work: impl AsyncFnOnce(&Session) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     block_on(async {
-        let parent_ttl = settings.defaults.parent_ttl.unwrap_or(PARENT_TTL);
-        let session = session(settings, parent_ttl, Duration::ZERO, Policy::default())?;
+        let session = brief_session(settings)?;
         let result = guarded(work(&session)).await;
         tell_owed(ui, &session.close(CLOSING).await);
         result

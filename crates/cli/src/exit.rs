@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use leasehold::core::Kind;
 
+/// `leasehold doctor` found nothing worse than warnings.
+pub(crate) const WARNINGS: u8 = 7;
+/// `leasehold doctor` found failures.
+pub(crate) const FAILURES: u8 = 8;
 /// `leasehold run` itself failed.
 pub(crate) const OWN: u8 = 125;
 /// The command cannot be executed.

@@ -17,6 +17,8 @@ use crate::arguments::{LogFormat, OutputArguments};
 pub(crate) struct Ui {
     format: LogFormat,
     has_colour: bool,
+    /// Whether answers, on standard output, are in colour.
+    answers_in_colour: bool,
     is_quiet: bool,
 }
 
@@ -24,7 +26,8 @@ impl Ui {
     /// Sets messages up, once.
     pub(crate) fn new(output: OutputArguments, no_color: bool) -> Self {
         let has_colour = io::stderr().is_terminal() && !no_color;
-        let ui = Self { format: output.log_format, has_colour, is_quiet: output.quiet };
+        let answers_in_colour = is_terminal() && !no_color;
+        let ui = Self { format: output.log_format, has_colour, answers_in_colour, is_quiet: output.quiet };
         ui.subscribe(match (output.quiet, output.verbose) {
             (true, _) => LevelFilter::ERROR,
             (false, 0) => LevelFilter::WARN,
@@ -83,6 +86,14 @@ impl Ui {
             LogFormat::Text => tell(&format!("leasehold: {message}")),
             // At the level of warnings, since without -v the others are left out.
             LogFormat::Json => tracing::warn!(note = true, "{message}"),
+        }
+    }
+
+    /// A part of an answer in this colour, where answers have any.
+    pub(crate) fn coloured(self, text: &str, colour: &str) -> String {
+        match self.answers_in_colour {
+            true => format!("\x1b[{colour}m{text}\x1b[0m"),
+            false => text.to_owned(),
         }
     }
 
@@ -157,6 +168,18 @@ pub(crate) fn ask_secret(prompt: &str) -> Result<Secret, Failure> {
 /// Whether somebody can be asked: standard input is a terminal.
 pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal()
+}
+
+/// Whether somebody at the terminal agrees; where nobody can be asked, nobody does.
+pub(crate) fn agrees(question: &str) -> Result<bool, Failure> {
+    if !can_ask() {
+        return Ok(false);
+    }
+    let mut answer = String::new();
+    let asked = io::stderr().write_all(format!("{question} [y/N] ").as_bytes());
+    let read = asked.and_then(|()| io::stdin().read_line(&mut answer));
+    read.map_err(|error| Failure::new(Kind::Invalid, format!("cannot ask at the terminal: {error}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Reads all of standard input as one secret, without its last line end.

@@ -236,8 +236,12 @@ fn a_folder_that_cannot_be_written_to_loses_nothing() {
     let before = fs::read(home.path(SEALED)).unwrap();
     set_mode(0o500);
     home.run_by(&starter, &["set-key", "openai_pro", "-"], b"key2").is(4).says("ermission denied");
-    home.run_by(&starter, &["run", "--provider", "openai_pro", "--", "sh", "-c", "test $OPENAI_API_KEY = key"], b"")
-        .is(0);
+    home.run_by(
+        &starter,
+        &["run", "--provider", "openai_pro", "--", "sh", "-c", "test $OPENAI_API_KEY = key"],
+        b"",
+    )
+    .is(0);
     assert_eq!(fs::read(home.path(SEALED)).unwrap(), before);
     // Where even reading is not allowed.
     set_mode(0o000);
@@ -248,14 +252,7 @@ fn a_folder_that_cannot_be_written_to_loses_nothing() {
 }
 
 /// Gives the command that follows a small disk where the sealed file is, filled up.
-const ON_A_FULL_DISK: [&str; 6] = [
-    "unshare",
-    "--user",
-    "--map-root-user",
-    "--mount",
-    "sh",
-    "-c",
-];
+const ON_A_FULL_DISK: [&str; 6] = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"];
 
 #[test]
 fn a_full_disk_loses_nothing() {

@@ -13,13 +13,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use leasehold_testkit::{Postgres, Server, server_binary, workspace};
+use leasehold_testkit::{Desktop, Manner, Postgres, Server, Service, Upstream, server_binary, workspace};
 use serde_json::json;
 
 /// What the login of the stories may do.
 const POLICY: &str = r#"
 path "secret/data/app/*" { capabilities = ["read"] }
 path "secret/data/db"    { capabilities = ["read"] }
+path "secret/data/ai"    { capabilities = ["create", "read", "update", "patch", "delete"] }
 path "kv1/*"             { capabilities = ["read"] }
 path "database/creds/*"  { capabilities = ["read"] }
 path "auth/token/create" { capabilities = ["update"] }
@@ -39,6 +40,7 @@ macro_rules! stories {
 stories! {
     run get token verify journal config references rotation dynamic files errors environment exit_codes
     brought_token no_server login_methods profile
+    doctor lifecycle keyring states policy key_rotation provider_test import store
 }
 
 #[test]
@@ -61,6 +63,7 @@ fn play(name: &str) {
     let tools = tools(&server);
     lay_out(&server);
     let postgres = (name == "dynamic").then(|| database(&server));
+    let desktop = matches!(name, "keyring" | "store").then(Desktop::start);
     let login = server.approle("app", &["app"], json!({"token_ttl": "10m"}));
     fs::create_dir_all(home.join("tmp")).unwrap();
     let script = format!(
@@ -79,6 +82,11 @@ fn play(name: &str) {
         .env("VAULT_ROLE_ID", &login.role_id)
         .env("VAULT_SECRET_ID", &login.secret_id)
         .env("ROOT_TOKEN", server.root_token())
+        .env(
+            "DBUS_SESSION_BUS_ADDRESS",
+            desktop.as_ref().map_or_else(|| "unix:path=/nowhere".into(), Desktop::bus),
+        )
+        .envs(if name == "provider_test" { providers() } else { Vec::new() })
         .env("PGURL", postgres.as_ref().map(Postgres::url).unwrap_or_default())
         .stdin(Stdio::null())
         .output()
@@ -90,6 +98,22 @@ fn play(name: &str) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// Providers that know the key `sk-good`, by the variable with the address of each.
+fn providers() -> Vec<(&'static str, String)> {
+    let provider = |service, manner| {
+        let upstream = Upstream::start(service, "sk-good");
+        upstream.behave(manner);
+        upstream.address()
+    };
+    vec![
+        ("OPENAI", provider(Service::OpenAi, Manner::Honest)),
+        ("ANTHROPIC", provider(Service::Anthropic, Manner::Restricted)),
+        ("OPENROUTER", provider(Service::OpenRouter, Manner::Unpaid)),
+        ("OLLAMA", provider(Service::Ollama, Manner::Honest)),
+        ("REDIRECTING", provider(Service::OpenAi, Manner::Elsewhere(302, "http://127.0.0.1:1/".into()))),
+    ]
 }
 
 /// A folder with the two programs under the names that people type.

@@ -75,6 +75,26 @@ pub(crate) struct DeleteKeyArguments {
     pub(crate) common: ProviderConnection,
 }
 
+/// Tests whether providers can be used: the key is there, the endpoint is reached, and the provider accepts the key.
+///
+/// Each provider whose kind is known (OpenAI, Anthropic, OpenRouter, Gemini, GitHub, Ollama) is asked by a call that costs
+/// nothing. A key goes to its provider's own host alone, over TLS. The exit code is that of what is worst: 4 a key is
+/// rejected, 5 one is missing, 6 a provider cannot be reached, wants money, or does not say.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  leasehold test
+  leasehold test openai_pro --json")]
+pub(crate) struct TestArguments {
+    /// The providers, by their names in the manifest; all if none is named.
+    #[arg(value_name = "PROVIDER")]
+    pub(crate) providers: Vec<String>,
+    /// Asks nobody: only whether the keys are there.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) common: ProviderConnection,
+}
+
 /// Lists the providers of the manifest, the one that is taken first on top.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:

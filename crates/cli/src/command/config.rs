@@ -17,6 +17,7 @@ pub(crate) fn config(arguments: &ConfigArguments, environment: &Environment) -> 
         ConfigVerb::Check { workstation, connection } => {
             ui::answer(&check(&settings_at(connection, workstation, environment)?));
         }
+        ConfigVerb::Schema => ui::answer(&leasehold::manifest::schema()),
         ConfigVerb::Show { origin, json, workstation, connection } => {
             let settings = settings_at(connection, workstation, environment)?;
             ui::answer(&if *json { show_json(&settings) } else { show(&settings, *origin) });

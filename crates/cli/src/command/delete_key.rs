@@ -1,10 +1,8 @@
 //! `leasehold delete-key`: deletes a provider's key.
 
 use leasehold::core::Failure;
-use serde_json::json;
 
-use super::pretty;
-use super::workstation::Desk;
+use super::workstation::{Desk, deletion};
 use crate::arguments::workstation::DeleteKeyArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -25,13 +23,7 @@ pub(crate) fn delete_key(
             true => workstation.contains(&place).await?,
             false => workstation.delete_key(provider).await?,
         };
-        ui::answer(&match (arguments.common.json, arguments.dry_run, found) {
-            (true, true, _) => pretty(&json!({"would_delete": found, "place": place.to_string()})),
-            (true, false, _) => pretty(&json!({"deleted": found, "place": place.to_string()})),
-            (false, true, true) => format!("would delete {place}"),
-            (false, false, true) => format!("deleted {place}"),
-            (false, _, false) => format!("there is nothing at {place}"),
-        });
+        ui::answer(&deletion(&place, found, arguments.dry_run, arguments.common.json));
         Ok(Exit::OK)
     })
 }

@@ -1,5 +1,7 @@
 //! `leasehold init`: a manifest to begin with.
 
+use std::path::Path;
+
 use leasehold::core::{Failure, Kind};
 use leasehold::manifest::Manifest;
 use serde_json::json;
@@ -18,7 +20,7 @@ pub(crate) fn init(arguments: &InitArguments, environment: &Environment) -> Resu
     let is_new = match Manifest::load(path) {
         Ok(_) => false,
         Err(failure) if failure.kind() == Kind::NotFound => {
-            Manifest::starter(&host_name()).save(path)?;
+            begin(path)?;
             true
         }
         Err(failure) => return Err(failure),
@@ -32,6 +34,13 @@ pub(crate) fn init(arguments: &InitArguments, environment: &Environment) -> Resu
         (false, false) => format!("{shown} is there already, and is left as it is"),
     });
     Ok(Exit::OK)
+}
+
+/// Writes a manifest to begin with.
+pub(super) fn begin(path: &Path) -> Result<Manifest, Failure> {
+    let manifest = Manifest::starter(&host_name());
+    manifest.save(path)?;
+    Ok(manifest)
 }
 
 /// What the manifest calls this machine.

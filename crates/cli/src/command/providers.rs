@@ -1,7 +1,5 @@
 //! `leasehold providers`: what is known of each provider.
 
-use std::time::{Duration, SystemTime};
-
 use leasehold::clock;
 use leasehold::core::Failure;
 use leasehold::manifest::LAST;
@@ -10,7 +8,7 @@ use leasehold::workstation::Standing;
 use serde_json::{Value, json};
 
 use super::pretty;
-use super::workstation::{Desk, now, seconds};
+use super::workstation::{Desk, age, seconds};
 use crate::arguments::workstation::ProvidersArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -97,15 +95,4 @@ fn object(standing: &Standing) -> Value {
             "at": clock::wall_text(seconds(check.at)),
         })),
     })
-}
-
-/// How long ago, in its largest unit.
-fn age(at: SystemTime) -> String {
-    let span = now().duration_since(at).unwrap_or(Duration::ZERO).as_secs();
-    match span {
-        0..60 => format!("{span}s"),
-        60..3600 => format!("{}m", span / 60),
-        3600..86_400 => format!("{}h", span / 3600),
-        _ => format!("{}d", span / 86_400),
-    }
 }

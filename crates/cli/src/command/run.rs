@@ -17,6 +17,7 @@ use leasehold::core::policy::Every;
 use leasehold::core::{Failure, Kind, Policy};
 use leasehold::credential::Credential;
 use leasehold::session::Session;
+use leasehold::store::ServerStore;
 
 use self::bindings::Bindings;
 use self::providers::Wanted;
@@ -141,13 +142,13 @@ impl<'a> Order<'a> {
     /// A session, if a server has to be asked.
     fn session(&self) -> Result<Option<Session>, Failure> {
         let is_bound = self.bindings.vault_references().next().is_some();
-        let is_wanted = self.wanted.as_ref().is_some_and(|wanted| wanted.is_on_server(&self.settings));
-        if !is_bound && !is_wanted {
+        let wanted = self.wanted.as_ref().filter(|wanted| wanted.is_on_server(&self.settings));
+        if !is_bound && wanted.is_none() {
             return Ok(None);
         }
         match session(&self.settings, self.parent_ttl, self.start_spread, self.policy()) {
             // Without a login the policy passes over the providers whose keys are on a server.
-            Err(_) if !is_bound => Ok(None),
+            Err(_) if !is_bound && wanted.is_some_and(Wanted::is_by_policy) => Ok(None),
             session => session.map(Some),
         }
     }
@@ -157,13 +158,12 @@ impl<'a> Order<'a> {
         let mut bindings = self.bindings.clone();
         if let Some(wanted) = &self.wanted {
             let workstation = workstation(&self.settings, self.environment)?;
-            match session {
-                None => wanted.bind(&mut bindings, &workstation, ui).await?,
-                Some(session) => {
-                    let _ = session;
-                    wanted.bind(&mut bindings, &workstation, ui).await?;
-                }
-            }
+            let workstation = match (session, self.settings.identity()) {
+                (Some(session), _) => workstation.with_server(Arc::new(ServerStore::new(session))),
+                (None, Err(failure)) => workstation.without_server(failure),
+                (None, Ok(_)) => workstation,
+            };
+            wanted.bind(&mut bindings, &workstation, ui).await?;
         }
         let credentials = match session {
             Some(session) => fetch(session, &bindings).await?,

@@ -1,15 +1,17 @@
 //! What the verbs about providers share: the manifest, the stores, and a server where a pointer needs one.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use leasehold::clock;
-use leasehold::core::name::Place;
+use leasehold::core::name::{Place, Reference};
 use leasehold::core::{Failure, Kind};
 use leasehold::manifest::{Manifest, Pointer, Provider};
+use leasehold::store::ServerStore;
 use leasehold::workstation::{Stores, Workstation};
+use serde_json::json;
 
-use super::{block_on, in_session, settings_at};
+use super::{block_on, in_session, pretty, settings_at};
 use crate::arguments::workstation::ProviderConnection;
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
@@ -38,14 +40,38 @@ impl Desk {
         ui: Ui,
         work: impl AsyncFnOnce(&Workstation<'_>) -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
-        let workstation = workstation(&self.settings, &self.environment)?;
-        match providers.into_iter().any(|provider| is_on_server(provider, &self.settings)) {
-            false => block_on(work(&workstation)),
-            true => in_session(&self.settings, ui, async |session| {
-                let _ = session;
-                work(&workstation).await
-            }),
-        }
+        let is_on_server = providers.into_iter().any(|provider| is_on_server(provider, &self.settings));
+        attend(&self.settings, &self.environment, is_on_server, ui, work)
+    }
+}
+
+/// The manifest, for what can be done without one. One that has faults is an error.
+pub(crate) fn manifest_if_any(settings: &Settings) -> Result<Option<Manifest>, Failure> {
+    match Manifest::load(&settings.workstation.manifest) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Does something with the stores, in a session with the server if that is needed. Without a login, what is not on the
+/// server is done all the same.
+pub(crate) fn attend(
+    settings: &Settings,
+    environment: &Environment,
+    needs_server: bool,
+    ui: Ui,
+    work: impl AsyncFnOnce(&Workstation<'_>) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let workstation = workstation(settings, environment)?;
+    if !needs_server {
+        return block_on(work(&workstation));
+    }
+    match settings.identity() {
+        Err(failure) => block_on(work(&workstation.without_server(failure))),
+        Ok(_) => in_session(settings, ui, async |session| {
+            work(&workstation.with_server(Arc::new(ServerStore::new(session)))).await
+        }),
     }
 }
 
@@ -81,4 +107,31 @@ pub(crate) fn now() -> SystemTime {
 /// The seconds since 1970.
 pub(crate) fn seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).map(|span| span.as_secs()).unwrap_or_default()
+}
+
+/// How long ago, in its largest unit.
+pub(crate) fn age(at: SystemTime) -> String {
+    span(now().duration_since(at).unwrap_or(Duration::ZERO))
+}
+
+/// A span in its largest unit, such as `59s` or `3d`.
+pub(crate) fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// What is told of a deletion.
+pub(crate) fn deletion(place: &Reference, is_found: bool, is_dry: bool, is_json: bool) -> String {
+    match (is_json, is_dry, is_found) {
+        (true, true, _) => pretty(&json!({"would_delete": is_found, "place": place.to_string()})),
+        (true, false, _) => pretty(&json!({"deleted": is_found, "place": place.to_string()})),
+        (false, true, true) => format!("would delete {place}"),
+        (false, false, true) => format!("deleted {place}"),
+        (false, _, false) => format!("there is nothing at {place}"),
+    }
 }

@@ -107,6 +107,14 @@ pub(crate) fn parse_choice(text: &str) -> Result<Choice, Trouble> {
     })
 }
 
+/// A store as [`parse_choice`] has it.
+pub(crate) fn choice_text(choice: &Choice) -> String {
+    match choice {
+        Choice::Store(kind) => kind.scheme().into(),
+        Choice::Server(path) => format!("vault://{path}"),
+    }
+}
+
 /// Parses the place of the sealed file's key.
 fn parse_key(text: &str) -> Result<Reference, Trouble> {
     let reference = Reference::parse(text).map_err(|_| Trouble::unseen(KEY_PLACES))?;
@@ -168,7 +176,12 @@ mod tests {
     #[test]
     fn stores_by_name() {
         let check = |text: &str, expect: Result<Choice, usize>| {
-            assert_eq!(parse_choice(text).map_err(|trouble| trouble.at.unwrap()), expect, "{text}");
+            let choice = parse_choice(text);
+            assert!(
+                choice.as_ref().map(choice_text).is_ok_and(|again| again == text) == expect.is_ok(),
+                "{text}"
+            );
+            assert_eq!(choice.map_err(|trouble| trouble.at.unwrap()), expect, "{text}");
         };
         check("keyring", Ok(Choice::Store(StoreKind::Keyring)));
         check("sealed", Ok(Choice::Store(StoreKind::Sealed)));

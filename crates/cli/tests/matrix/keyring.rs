@@ -42,7 +42,7 @@ fn row_30_keyring_locked_absent_or_mute() {
     desktop.put(SERVICE, NAME, &secret);
     let (code, out, err, _) = get(&bus);
     assert_eq!((code, out.trim_end()), (0, secret.as_str()), "{err}");
-    desktop.put_with(&["service", SERVICE, "username", NAME, "target", "other"], &canary("second"));
+    desktop.put_with(&["service", SERVICE, "username", NAME, "target", "other"], canary("second"));
     check(&bus, 2, "several entries");
 
     let mut slowest = Duration::ZERO;

@@ -63,3 +63,13 @@ soon() {
         sleep 0.05
     done
 }
+
+# No server and no login, as on a workstation without one.
+without_server() {
+    unset VAULT_ADDR VAULT_ROLE_ID VAULT_SECRET_ID
+}
+
+# Nothing below the home has this text in it.
+nowhere() {
+    ! grep -raqF --exclude=answered --exclude=said -- "$1" "$HOME" || die "it is on the disk: $1"
+}

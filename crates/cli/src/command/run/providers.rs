@@ -50,6 +50,11 @@ impl Wanted {
             .any(|provider| concerns(provider) && is_on_server(provider, settings))
     }
 
+    /// Whether the policy takes a provider.
+    pub(super) fn is_by_policy(&self) -> bool {
+        self.named.is_empty()
+    }
+
     /// Binds what the providers give. Tells whom the policy took, and why nobody before.
     pub(super) async fn bind(
         &self,
@@ -64,7 +69,7 @@ impl Wanted {
             };
             bind(bindings, provider, place)?;
         }
-        if self.named.is_empty() {
+        if self.is_by_policy() {
             let pick = workstation.pick(&self.manifest, self.is_strict, now()).await?;
             ui.note(&told(&pick));
             bind(bindings, &pick.provider, pick.place)?;

@@ -1,0 +1,276 @@
+//! `leasehold import`: the keys of a `.env` file to the stores of their providers.
+
+use std::path::Path;
+
+use leasehold::core::name::{Place, Reference};
+use leasehold::core::{Failure, Kind, Secret};
+use leasehold::env_file::{EnvFile, Variable};
+use leasehold::manifest::{Manifest, Provider};
+use leasehold::workstation::Workstation;
+use serde_json::{Value, json};
+
+use super::pretty;
+use super::workstation::Desk;
+use crate::arguments::import::ImportArguments;
+use crate::config::environment::Environment;
+use crate::exit::Exit;
+use crate::ui::{self, Ui};
+
+const HEAD: [&str; 5] = ["LINE", "VARIABLE", "PROVIDER", "KEY AT", "WHAT"];
+
+/// Shows what would be done, and does it if that is wanted.
+pub(crate) fn import(
+    arguments: &ImportArguments,
+    environment: &Environment,
+    ui: Ui,
+) -> Result<Exit, Failure> {
+    let desk = Desk::open(&arguments.common, environment)?;
+    let file = EnvFile::load(&arguments.env_file)?;
+    let concerned = desk.manifest.providers().iter().filter(|provider| {
+        file.variables().iter().any(|variable| provider.env_var.as_deref() == Some(&*variable.name))
+    });
+    desk.attend(concerned, ui, async |workstation| {
+        let plan = Plan::make(workstation, &desk.manifest, &file).await?;
+        plan.show(arguments, ui);
+        if arguments.delete_file {
+            plan.check_deletion(&arguments.env_file, &file)?;
+        }
+        let is_wanted = arguments.yes || plan.is_agreed(arguments)?;
+        if is_wanted {
+            plan.carry_out(workstation, ui).await?;
+        }
+        let is_deleted = is_wanted && arguments.delete_file;
+        if is_deleted {
+            file.delete()?;
+        }
+        plan.tell_end(arguments, ui, is_wanted, is_deleted);
+        Ok(Exit::OK)
+    })
+}
+
+/// What is to be done with each variable of the file.
+struct Plan<'a> {
+    rows: Vec<Row<'a>>,
+}
+
+/// What is to be done with one variable.
+struct Row<'a> {
+    variable: &'a Variable,
+    /// Who has it, and where its key belongs.
+    owner: Option<(&'a Provider, Reference)>,
+    what: What,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Set,
+    Replace,
+    Same,
+    Empty,
+    Unclear(&'static str),
+    NoProvider,
+    SeveralProviders,
+}
+
+impl What {
+    fn token(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Replace => "replace",
+            Self::Same => "same",
+            Self::Empty => "empty",
+            Self::Unclear(_) => "unclear",
+            Self::NoProvider => "no provider",
+            Self::SeveralProviders => "several providers",
+        }
+    }
+
+    fn is_change(self) -> bool {
+        matches!(self, Self::Set | Self::Replace)
+    }
+
+    /// Whether the file has nothing here that is not in a store in the end.
+    fn is_done_with(self) -> bool {
+        matches!(self, Self::Set | Self::Replace | Self::Same | Self::Empty)
+    }
+}
+
+impl Row<'_> {
+    fn cells(&self) -> Vec<String> {
+        let (provider, place) = match &self.owner {
+            Some((provider, place)) => (provider.name.clone(), place.to_string()),
+            None => ("-".into(), "-".into()),
+        };
+        let what = match self.what {
+            What::Unclear(why) => format!("unclear: {why}"),
+            what => what.token().to_owned(),
+        };
+        vec![self.variable.line.to_string(), self.variable.name.clone(), provider, place, what]
+    }
+
+    fn object(&self) -> Value {
+        json!({
+            "variable": self.variable.name,
+            "line": self.variable.line,
+            "provider": self.owner.as_ref().map(|(provider, _)| &provider.name),
+            "place": self.owner.as_ref().map(|(_, place)| place.to_string()),
+            "outcome": self.what.token().replace(' ', "_"),
+            "reason": match self.what {
+                What::Unclear(why) => Some(why),
+                _ => None,
+            },
+        })
+    }
+}
+
+impl<'a> Plan<'a> {
+    async fn make(
+        workstation: &Workstation<'_>,
+        manifest: &'a Manifest,
+        file: &'a EnvFile,
+    ) -> Result<Self, Failure> {
+        let mut rows = Vec::new();
+        for variable in file.variables() {
+            rows.push(row(workstation, manifest, variable).await?);
+        }
+        Ok(Self { rows })
+    }
+
+    fn names(&self, is_wanted: impl Fn(&Row<'_>) -> bool) -> Vec<&str> {
+        self.rows.iter().filter(|row| is_wanted(row)).map(|row| row.variable.name.as_str()).collect()
+    }
+
+    /// Shows the plan to a person, and what becomes of variables that look like keys and belong to nobody.
+    fn show(&self, arguments: &ImportArguments, ui: Ui) {
+        if !arguments.common.json {
+            ui::answer(&ui::table(&HEAD, &self.rows.iter().map(Row::cells).collect::<Vec<_>>()));
+        }
+        let strangers = self.names(|row| row.what == What::NoProvider && row.variable.looks_secret());
+        if !strangers.is_empty() {
+            let example = r#""NAME": {"vault_key": "SOME/NAME", "env_var": "VARIABLE"}"#;
+            let strangers = strangers.join(", ");
+            ui.note(&format!("{strangers}: to import it, give the manifest a provider such as {example}"));
+        }
+    }
+
+    /// The file goes only if nothing is lost with it; that is found out before anything is stored.
+    fn check_deletion(&self, path: &Path, file: &EnvFile) -> Result<(), Failure> {
+        let invalid = |why: &str| {
+            Err(Failure::new(Kind::Invalid, format!("{} would not be deleted: {why}", path.display())).hint(
+                "nothing was done; leave out --delete-file, and take the keys out of the file yourself",
+            ))
+        };
+        let rest = self.names(|row| !row.what.is_done_with());
+        match (file.bar_to_deletion(), &rest[..]) {
+            (Some(why), _) => invalid(why),
+            (None, []) => Ok(()),
+            (None, rest) => invalid(&format!("it also holds {}", rest.join(", "))),
+        }
+    }
+
+    /// Whether somebody at the terminal wants it. Whoever reads JSON is no person.
+    fn is_agreed(&self, arguments: &ImportArguments) -> Result<bool, Failure> {
+        let count = self.names(|row| row.what.is_change()).len();
+        let question = match (count, arguments.delete_file) {
+            _ if arguments.common.json => return Ok(false),
+            (0, false) => return Ok(false),
+            (0, true) => "Delete the file?".to_owned(),
+            (1, false) => "Store this key?".to_owned(),
+            (count, false) => format!("Store these {count} keys?"),
+            (_, true) => "Store this, and delete the file?".to_owned(),
+        };
+        ui::agrees(&question)
+    }
+
+    /// Stores what is new, and reads each back. Each is told when it is done, since the next may fail.
+    async fn carry_out(&self, workstation: &Workstation<'_>, ui: Ui) -> Result<(), Failure> {
+        for row in self.rows.iter().filter(|row| row.what.is_change()) {
+            let (Some((provider, place)), Ok(secret)) = (&row.owner, &row.variable.value) else { continue };
+            workstation.set_key(provider, secret).await?;
+            if !workstation.find(place).await?.is_same(secret) {
+                let message = format!("{place} has another key than was put there");
+                return Err(Failure::new(Kind::Broken, message).hint("the file was left as it is"));
+            }
+            ui.note(&format!("stored {} at {place}", row.variable.name));
+        }
+        Ok(())
+    }
+
+    /// What was done, and what is left to do.
+    fn tell_end(&self, arguments: &ImportArguments, ui: Ui, is_wanted: bool, is_deleted: bool) {
+        if arguments.common.json {
+            ui::answer(&pretty(&self.object(&arguments.env_file, is_wanted, is_deleted)));
+        }
+        let is_change = self.rows.iter().any(|row| row.what.is_change());
+        let shown = arguments.env_file.display();
+        if !is_wanted && is_change {
+            return ui.note("nothing was done; --yes does it");
+        }
+        if is_deleted {
+            return ui.note(&format!(
+                "deleted {shown}; its keys were on the disk, so it is better to change them"
+            ));
+        }
+        let kept: Vec<_> =
+            self.rows.iter().filter(|row| row.what.is_done_with() && row.what != What::Empty).collect();
+        if !kept.is_empty() {
+            let lines: Vec<_> = kept.iter().map(|row| row.variable.line.to_string()).collect();
+            ui.note(&format!("{shown} still holds keys that are in a store: lines {}", lines.join(", ")));
+        }
+    }
+
+    fn object(&self, path: &Path, is_applied: bool, is_deleted: bool) -> Value {
+        json!({
+            "file": path.to_string_lossy(),
+            "applied": is_applied,
+            "deleted": is_deleted,
+            "variables": self.rows.iter().map(Row::object).collect::<Vec<_>>(),
+        })
+    }
+}
+
+async fn row<'a>(
+    workstation: &Workstation<'_>,
+    manifest: &'a Manifest,
+    variable: &'a Variable,
+) -> Result<Row<'a>, Failure> {
+    let mut owners = owners(workstation, manifest, &variable.name).await;
+    let owner = if owners.len() == 1 { owners.pop() } else { None };
+    let what = match (&variable.value, &owner) {
+        (_, None) if !owners.is_empty() => What::SeveralProviders,
+        (Ok(value), _) if value.expose().trim().is_empty() => What::Empty,
+        (_, None) => What::NoProvider,
+        (Err(why), Some(_)) => What::Unclear(why),
+        (Ok(value), Some((_, place))) => compare(workstation.find(place).await, value)?,
+    };
+    Ok(Row { variable, owner, what })
+}
+
+/// The providers that have this variable, and a place for its key. Several with the same place are one.
+async fn owners<'a>(
+    workstation: &Workstation<'_>,
+    manifest: &'a Manifest,
+    variable: &str,
+) -> Vec<(&'a Provider, Reference)> {
+    let mut owners: Vec<(&Provider, Reference)> = Vec::new();
+    for provider in manifest.providers() {
+        let Some(pointer) = &provider.pointer else { continue };
+        let place = workstation.stores().reference(pointer).await;
+        let is_written = matches!(place.place(), Place::Stored(..) | Place::Vault(_));
+        let is_new = owners.iter().all(|(_, other)| *other != place);
+        if provider.env_var.as_deref() == Some(variable) && is_written && is_new {
+            owners.push((provider, place));
+        }
+    }
+    owners
+}
+
+fn compare(there: Result<Secret, Failure>, value: &Secret) -> Result<What, Failure> {
+    match there {
+        Ok(there) if there.is_same(value) => Ok(What::Same),
+        Ok(_) => Ok(What::Replace),
+        Err(failure) if failure.kind() == Kind::NotFound => Ok(What::Set),
+        Err(failure) => Err(failure),
+    }
+}

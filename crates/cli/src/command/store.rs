@@ -1,0 +1,131 @@
+//! `leasehold store`: shows, moves and deletes what is in the stores.
+
+mod migrate;
+
+use std::time::SystemTime;
+
+use leasehold::clock;
+use leasehold::core::Failure;
+use leasehold::core::name::{Place, Reference};
+use leasehold::manifest::{Manifest, Provider};
+use leasehold::workstation::{Choice, Purpose, Workstation};
+use serde_json::{Value, json};
+
+use super::workstation::{age, attend, deletion, manifest_if_any, seconds};
+use super::{pretty, reference, settings_at};
+use crate::arguments::store::{StoreArguments, StoreDeleteArguments, StoreListArguments, StoreVerb};
+use crate::config::environment::Environment;
+use crate::exit::Exit;
+use crate::ui::{self, Ui};
+
+const HEAD: [&str; 4] = ["NAME", "AGE", "PROVIDER", "KEY AT"];
+
+/// Does what the verb says.
+pub(crate) fn store(arguments: &StoreArguments, environment: &Environment, ui: Ui) -> Result<Exit, Failure> {
+    match &arguments.verb {
+        StoreVerb::List(arguments) => list(arguments, environment, ui),
+        StoreVerb::Migrate(arguments) => migrate::migrate(arguments, environment, ui),
+        StoreVerb::Delete(arguments) => delete(arguments, environment, ui),
+    }
+}
+
+/// Lists the entries of a store. A manifest is not needed; without one nobody points anywhere.
+fn list(arguments: &StoreListArguments, environment: &Environment, ui: Ui) -> Result<Exit, Failure> {
+    let common = &arguments.common;
+    let settings = settings_at(&common.connection, &common.workstation, environment)?;
+    let manifest = manifest_if_any(&settings)?;
+    attend(&settings, environment, settings.workstation.is_on_server(), ui, async |workstation| {
+        let chosen = workstation.stores().chosen().await;
+        let rows = rows(workstation, &chosen.choice, manifest.as_ref()).await?;
+        ui::answer(&match common.json {
+            true => pretty(&json!({
+                "store": chosen.choice.to_string(),
+                "why": chosen.why,
+                "entries": rows.iter().map(Row::object).collect::<Vec<_>>(),
+            })),
+            false => ui::table(&HEAD, &rows.iter().map(Row::cells).collect::<Vec<_>>()),
+        });
+        Ok(Exit::OK)
+    })
+}
+
+/// Deletes one entry. That there was none is no error.
+fn delete(arguments: &StoreDeleteArguments, environment: &Environment, ui: Ui) -> Result<Exit, Failure> {
+    let common = &arguments.common;
+    let place = reference(&arguments.reference)?;
+    let settings = settings_at(&common.connection, &common.workstation, environment)?;
+    let manifest = manifest_if_any(&settings)?;
+    let needs_server = matches!(place.place(), Place::Vault(_));
+    attend(&settings, environment, needs_server, ui, async |workstation| {
+        let found = match arguments.dry_run {
+            true => workstation.contains(&place).await?,
+            false => workstation.remove(&place).await?,
+        };
+        for provider in pointing(workstation, manifest.as_ref(), &place).await {
+            ui.warn(&format!("{} points there, and has no key without it", provider.name));
+        }
+        ui::answer(&deletion(&place, found, arguments.dry_run, common.json));
+        Ok(Exit::OK)
+    })
+}
+
+/// One entry of a store.
+struct Row<'m> {
+    name: Box<str>,
+    place: Reference,
+    written: Option<SystemTime>,
+    providers: Vec<&'m Provider>,
+}
+
+impl Row<'_> {
+    fn names(&self) -> Vec<&str> {
+        self.providers.iter().map(|provider| provider.name.as_str()).collect()
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let age = self.written.map_or_else(|| "-".into(), age);
+        let providers = if self.providers.is_empty() { "no pointer".into() } else { self.names().join(", ") };
+        vec![self.name.to_string(), age, providers, self.place.to_string()]
+    }
+
+    fn object(&self) -> Value {
+        json!({
+            "name": self.name,
+            "place": self.place.to_string(),
+            "written": self.written.map(|at| clock::wall_text(seconds(at))),
+            "providers": self.names(),
+        })
+    }
+}
+
+async fn rows<'m>(
+    workstation: &Workstation<'_>,
+    choice: &Choice,
+    manifest: Option<&'m Manifest>,
+) -> Result<Vec<Row<'m>>, Failure> {
+    let (store, service) = workstation.shelf(choice, Purpose::Read).await?;
+    let mut rows = Vec::new();
+    for entry in store.list(&service).await? {
+        let place = choice.reference(&entry.name);
+        let providers = pointing(workstation, manifest, &place).await;
+        let written = store.written(&entry).await.ok().flatten();
+        rows.push(Row { name: entry.name, place, written, providers });
+    }
+    Ok(rows)
+}
+
+/// The providers whose key is at this place.
+async fn pointing<'m>(
+    workstation: &Workstation<'_>,
+    manifest: Option<&'m Manifest>,
+    place: &Reference,
+) -> Vec<&'m Provider> {
+    let mut pointing = Vec::new();
+    for provider in manifest.map(Manifest::providers).unwrap_or_default() {
+        let Some(pointer) = &provider.pointer else { continue };
+        if workstation.stores().reference(pointer).await == *place {
+            pointing.push(provider);
+        }
+    }
+    pointing
+}

@@ -1,0 +1,84 @@
+# Keys move from one store to another: the sealed file, the keyring, and the server.
+leasehold init >/dev/null
+for name in openai_pro openrouter; do
+    echo "canary-$name" | leasehold set-key $name - --store sealed >/dev/null 2>&1
+done
+key() {
+    leasehold run "$@" -- 'echo "$OPENAI_API_KEY"'
+}
+
+# First it is only shown.
+exits 0 leasehold store migrate --from sealed --to keyring --dry-run
+answers 'would copy'
+exits 0 leasehold store list --store keyring --json
+answers '"entries": []'
+
+# Copied, and found to be the same.
+exits 0 leasehold store migrate --from sealed --to keyring
+answers 'copied'
+exits 0 leasehold store migrate --from sealed --to keyring
+answers 'same'
+exits 0 key --provider openai_pro
+answers_just canary-openai_pro
+
+# Where the new place has another key, that stays, and the old one too.
+echo canary-other | leasehold set-key openai_pro - --store keyring >/dev/null 2>&1
+exits 2 leasehold store migrate --from sealed --to keyring --delete-source
+answers 'differs'
+exits 0 key --provider openai_pro --store sealed
+answers_just canary-openai_pro
+exits 0 leasehold store migrate --from sealed --to keyring --delete-source --overwrite --json
+answers '"deleted": true'
+exits 0 key --provider openai_pro
+answers_just canary-openai_pro
+exits 0 leasehold store list --store sealed --json
+answers '"entries": []'
+
+# To the server, and what to set so that plain pointers mean it.
+exits 0 leasehold store migrate --from keyring --to vault://secret/ai --delete-source
+answers 'vault://secret/ai#api.openai.com/pro_key'
+says 'LEASEHOLD_STORE=vault://secret/ai'
+export LEASEHOLD_STORE=vault://secret/ai
+exits 0 key --provider openai_pro
+answers_just canary-openai_pro
+exits 0 leasehold providers --offline --json
+answers '"has_secret": true'
+exits 0 leasehold store list
+answers 'openrouter'
+echo canary-served | exits 0 leasehold set-key openai_pro -
+exits 0 key --provider openai_pro
+answers_just canary-served
+exits 0 leasehold run -- 'echo "$OPENAI_API_KEY"'
+answers_just canary-served
+exits 0 leasehold test --offline openai_pro
+exits 0 leasehold delete-key openrouter
+exits 0 leasehold store delete vault://secret/ai#api.openai.com/pro_key
+says 'openai_pro points there'
+exits 125 key --provider openai_pro
+
+# One without a login says so, and the others are told all the same.
+(
+    unset VAULT_ROLE_ID VAULT_SECRET_ID
+    exits 3 leasehold store list
+    exits 0 leasehold providers --offline
+    answers local_ollama
+    exits 3 leasehold set-key openai_pro - </dev/null
+    exits 3 leasehold test --offline
+    grep -q 'local_ollama  *ok' "$HOME/answered" || die 'the other one is hidden'
+    exits 125 leasehold run --provider openai_pro -- true
+    says 'no other login is configured'
+    exits 125 leasehold run -- true
+    says 'openai_pro: vault://secret/ai#api.openai.com/pro_key: there is no token'
+)
+unset LEASEHOLD_STORE
+
+# What cannot be.
+exits 2 leasehold store migrate --from sealed --to sealed
+says 'both stores are the sealed file'
+exits 2 leasehold store migrate --from somewhere --to sealed
+exits 2 leasehold store delete nonsense
+exits 2 leasehold store delete env://HOME
+says 'is read, and never written'
+exits 0 leasehold store delete sealed://agent_vault/nothing
+answers 'there is nothing'
+nothing_left
