@@ -9,6 +9,8 @@ mod contender;
 
 mod race;
 
+mod keys;
+
 mod figures;
 
 mod report;
@@ -60,8 +62,9 @@ fn measure(rounds: usize) -> Outcome<Report> {
         rounds,
         surroundings,
         floor: floor()?,
-        with_static: race::race(&stage, &contender::of_static(&stage, programs)?, rounds)?,
-        with_dynamic: race::race(&stage, &contender::of_dynamic(&stage, programs, DYNAMIC)?, rounds)?,
+        with_static: race::race(Some(&stage), &contender::of_static(&stage, programs)?, rounds)?,
+        with_dynamic: race::race(Some(&stage), &contender::of_dynamic(&stage, programs, DYNAMIC)?, rounds)?,
+        keys: keys::measure(&leasehold, rounds)?,
         sizes: [("leasehold", megabytes(&leasehold)?), ("bao", megabytes(&server)?)],
         crates: tidy::crate_count()?,
         figures,

@@ -17,7 +17,11 @@ struct Field {
 
 /// The quick tests alone: no real server is started for a fault.
 const FIELDS: [Field; 3] = [
-    Field { package: "leasehold-vault", files: &["crates/vault/src/failure.rs"], tests: &[] },
+    Field {
+        package: "leasehold-vault",
+        files: &["crates/vault/src/failure.rs", "crates/vault/src/failure/*.rs"],
+        tests: &[],
+    },
     Field {
         package: "leasehold",
         files: &["crates/leasehold/src/journal.rs", "crates/leasehold/src/journal/*.rs"],
@@ -35,6 +39,9 @@ const FIELDS: [Field; 3] = [
         tests: &["--tests", "--", "--skip", "long_", "--skip", "model::"],
     },
 ];
+
+/// With this the model plants mistakes of its own, and nothing else does.
+const LEFT_OUT: &str = "is_seeded";
 
 /// Of a hundred faults at least so many are caught.
 const CAUGHT: usize = 85;
@@ -86,6 +93,8 @@ fn plant(program: &Path, field: &Field, files: &[&str]) -> Outcome<std::path::Pa
         "--jobs=2",
         "--colors=never",
         "--timeout=120",
+        "--exclude-re",
+        LEFT_OUT,
         "--package",
         field.package,
     ]);

@@ -101,12 +101,28 @@ pub(crate) fn cargo_fuzz() -> Outcome<PathBuf> {
 
 /// The pinned cargo-mutants. No wheel has it, so it is built, of the dependencies that it was released with.
 pub(crate) fn cargo_mutants() -> Outcome<PathBuf> {
-    let home = workspace().join(format!("target/tools/cargo-mutants-{CARGO_MUTANTS}"));
-    let program = home.join("bin/cargo-mutants");
+    built("cargo-mutants", CARGO_MUTANTS, &[])
+}
+
+/// Rivals that are compared with us, built of the dependencies that they were released with.
+pub(crate) fn secretspec() -> Outcome<PathBuf> {
+    let features = ["--no-default-features", "--features", "cli,keyring"];
+    built("secretspec", "0.21.1", &features)
+}
+
+/// As [`secretspec`]. Its release's dependencies are not all to be had, so others are taken.
+pub(crate) fn fnox() -> Outcome<PathBuf> {
+    built("fnox", "1.43.0", &[])
+}
+
+/// A program that only its source is had of. It is built once, which takes minutes.
+fn built(name: &str, version: &str, flags: &[&str]) -> Outcome<PathBuf> {
+    let home = workspace().join(format!("target/tools/{name}-{version}"));
+    let program = home.join("bin").join(name);
     if !program.is_file() {
-        say(&format!("building cargo-mutants {CARGO_MUTANTS}"));
-        let mut install = cargo(["install", "--quiet", "--locked", "--version", CARGO_MUTANTS, "--root"]);
-        run(install.arg(&home).arg("cargo-mutants"))?;
+        say(&format!("building {name} {version}"));
+        let mut install = cargo(["install", "--quiet", "--locked", "--version", version, "--root"]);
+        run(install.arg(&home).args(flags).arg(name))?;
     }
     Ok(program)
 }

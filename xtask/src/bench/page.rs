@@ -13,6 +13,8 @@ pub(super) fn page(report: &Report, bars: &[Bar]) -> Outcome<String> {
         bars = bar_table(bars),
         with_static = race_table(&report.with_static),
         with_dynamic = race_table(&report.with_dynamic),
+        keys = key_table(&report.keys.tallies),
+        absent = absent(&report.keys.absent),
         floor_wall = report.floor.wall,
         floor_peak = report.floor.peak,
         sizes = table(
@@ -54,6 +56,26 @@ fn race_table(tallies: &[Tally]) -> String {
         ]
     };
     table(Columns::Figures, &head, tallies.iter().map(row))
+}
+
+fn key_table(tallies: &[Tally]) -> String {
+    let ours = tallies.first().map_or(f64::NAN, |tally| tally.wall().median);
+    let row = |tally: &Tally| {
+        vec![
+            format!("`{}`", tally.name),
+            spread(tally.wall()),
+            format!("{:.1}", tally.wall().median / ours),
+            spread(tally.cpu()),
+            spread(tally.peak()),
+        ]
+    };
+    let head = ["", "wall time, ms", "times ours", "CPU time, ms", "peak memory, MiB"];
+    table(Columns::Figures, &head, tallies.iter().map(row))
+}
+
+/// Who could not be had, as a sentence.
+fn absent(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(" Not to be had here: {}.", names.join(", ")) }
 }
 
 fn ledger_table(report: &Report) -> Outcome<String> {

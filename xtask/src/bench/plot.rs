@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 const WIDTH: f64 = 760.0;
 /// Where the scale begins and ends, in pixels; left of it are the names, right of it the longest value.
-const SCALE: (f64, f64) = (130.0, 670.0);
+const SCALE: (f64, f64) = (190.0, 670.0);
 /// What the scale ends at: from 1 on, four decades.
 const DECADES: i32 = 4;
 const ROW: f64 = 24.0;
@@ -55,6 +55,11 @@ fn panels(report: &Report) -> Vec<Panel> {
     vec![
         Panel { title: "Wall time, a static secret", unit: "ms", bars: of(&report.with_static, wall) },
         Panel { title: "Wall time, a PostgreSQL login", unit: "ms", bars: of(&report.with_dynamic, wall) },
+        Panel {
+            title: "Wall time, a key of the workstation",
+            unit: "ms",
+            bars: of(&report.keys.tallies, wall),
+        },
         Panel {
             title: "Peak memory, a static secret",
             unit: "MiB",

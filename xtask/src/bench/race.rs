@@ -21,18 +21,19 @@ pub(super) struct Spread {
     pub(super) most: f64,
 }
 
-/// One round to warm up, and those that count.
-pub(super) fn race(stage: &Stage, contenders: &[Contender], rounds: usize) -> Outcome<Vec<Tally>> {
+/// One round to warm up, and those that count. Where there is a server, what they leave alive on it is counted.
+pub(super) fn race(stage: Option<&Stage>, contenders: &[Contender], rounds: usize) -> Outcome<Vec<Tally>> {
     let blank = |one: &Contender| Tally { name: one.name, samples: Vec::new(), left: Alive::default() };
     let mut tallies: Vec<Tally> = contenders.iter().map(blank).collect();
     for round in 0..=rounds {
         say(&format!("round {round} of {rounds}"));
         for (contender, tally) in contenders.iter().zip(&mut tallies) {
-            let before = stage.alive();
+            let before = stage.map(Stage::alive);
             let sample = sample(&contender.command)?;
             if round > 0 {
                 tally.samples.push(sample);
-                tally.left = tally.left.plus(stage.left_since(before));
+                let left = stage.zip(before).map(|(stage, before)| stage.left_since(before));
+                tally.left = tally.left.plus(left.unwrap_or_default());
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::contender::{AGENT, KV_GET, LEASEHOLD};
 use super::figures::Figures;
+use super::keys::{BARE, KEYRING, Keys, RIVALS, SEALED};
 use super::probe::Sample;
 use super::race::Tally;
 use crate::step::Outcome;
@@ -15,6 +16,8 @@ pub(super) struct Report {
     pub(super) floor: Sample,
     pub(super) with_static: Vec<Tally>,
     pub(super) with_dynamic: Vec<Tally>,
+    /// A key of the workstation.
+    pub(super) keys: Keys,
     /// The programs and their sizes in MB.
     pub(super) sizes: [(&'static str, f64); 2],
     pub(super) crates: usize,
@@ -54,9 +57,20 @@ impl Report {
             .iter()
             .sum();
         let figure = |name| self.figures.value(name);
+        let key_wall = |name| Ok::<_, String>(tally(&self.keys.tallies, name)?.wall().median);
+        let rivals = self.keys.tallies.iter().filter(|tally| RIVALS.contains(&tally.name));
+        let fastest = rivals.map(|tally| tally.wall().median).fold(f64::INFINITY, f64::min);
+        let slower = key_wall(SEALED)?.max(key_wall(KEYRING)?);
         Ok(vec![
             bar("wall time, of `bao agent`'s", 1.0 / 40.0, part(AGENT)?, fraction),
             bar("wall time, of `bao kv get`'s", 1.0 / 4.0, part(KV_GET)?, fraction),
+            bar(
+                "key from the sealed file, over the bare process",
+                15.0,
+                key_wall(SEALED)? - key_wall(BARE)?,
+                milliseconds,
+            ),
+            bar("key, of the fastest rival's wall time", 1.0, slower / fastest, fraction),
             bar("peak memory", 15.0, ours.peak().most, |value| format!("{value:.1} MiB")),
             bar("stripped binary", 15.0, self.sizes[0].1, |value| format!("{value:.1} MB")),
             bar("tokens and leases left alive", 0.0, left as f64, |value| format!("{value}")),
@@ -79,6 +93,10 @@ fn tally<'a>(tallies: &'a [Tally], name: &str) -> Outcome<&'a Tally> {
 
 fn fraction(value: f64) -> String {
     format!("1/{:.0}", (1.0 / value + 1e-9).floor())
+}
+
+fn milliseconds(value: f64) -> String {
+    format!("{value:.1} ms")
 }
 
 fn nanoseconds(value: f64) -> String {
