@@ -40,7 +40,7 @@ macro_rules! stories {
 stories! {
     run get token verify journal config references rotation dynamic files errors environment exit_codes
     brought_token no_server login_methods profile
-    doctor lifecycle keyring states policy key_rotation provider_test import store
+    doctor lifecycle keyring kernel states policy key_rotation provider_test import store
 }
 
 #[test]
