@@ -6,7 +6,10 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 
+use leasehold::child::{ChildSignal, Signals};
 use leasehold::core::{Failure, Kind, Secret};
+use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
+use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
 
@@ -156,13 +159,31 @@ pub(crate) fn secret(secret: &Secret, newline: bool) -> Result<(), Failure> {
     flushed.map_err(|error| Failure::new(Kind::Broken, format!("cannot write to standard output: {error}")))
 }
 
-/// Asks for a secret at the terminal; what is typed is not shown.
-pub(crate) fn ask_secret(prompt: &str) -> Result<Secret, Failure> {
-    let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|error| {
+/// Asks for a secret at the terminal; what is typed is not shown. If a signal to end comes first, it is that, and the
+/// terminal shows again what is typed.
+pub(crate) async fn ask_secret(prompt: &str) -> Result<Result<Secret, ChildSignal>, Failure> {
+    let failed = |error: io::Error| {
         Failure::new(Kind::Invalid, format!("cannot ask at the terminal: {error}"))
             .hint("pipe the secret to standard input, and say `-`")
-    })?;
-    Ok(Secret::new(typed))
+    };
+    let mut signals = Signals::listen()?;
+    let before = tcgetattr(io::stdin()).map_err(|error| failed(error.into()))?;
+    let (teller, typed) = oneshot::channel();
+    let prompt = format!("{prompt}: ");
+    // No thread of the runtime, whose end would wait until something is typed.
+    std::thread::spawn(move || teller.send(rpassword::prompt_password(prompt).map(Secret::new)));
+    let signal = tokio::select! {
+        typed = typed => match typed.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())) {
+            // The thread may have seen it first.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => ChildSignal::SIGINT,
+            typed => return typed.map(Ok).map_err(failed),
+        },
+        signal = signals.next_end() => signal,
+    };
+    // The terminal may have hung up.
+    let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &before);
+    tell("");
+    Ok(Err(signal))
 }
 
 /// Whether somebody can be asked: standard input is a terminal.

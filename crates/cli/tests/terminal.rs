@@ -172,6 +172,20 @@ fn ctrl_c_reaches_the_child_once_and_the_prompt_is_back() {
 }
 
 #[test]
+fn ctrl_c_at_the_prompt_for_a_key_leaves_a_terminal_that_shows_what_is_typed() {
+    in_each_shell(|_, terminal| {
+        terminal.write("leasehold init --manifest m.json\n");
+        terminal.prompts(0);
+        terminal.write("leasehold set-key --manifest m.json --store sealed openai_pro\n");
+        terminal.wait_for("Key of openai_pro (not shown): ");
+        terminal.write("\x03");
+        terminal.prompts(130);
+        terminal.write("stty -a | tr ' ' '\\n' | grep -x -e echo -e -echo | tr a-z A-Z\n");
+        terminal.wait_for("\nECHO\r");
+    });
+}
+
+#[test]
 fn ctrl_backslash_ends_the_child_and_its_code_is_told() {
     in_each_shell(|home, terminal| {
         type_run(terminal, &format!("{HELLO}; exec sleep 60"), "");

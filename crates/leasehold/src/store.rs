@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::time::SystemTime;
 
 use leasehold_core::name::Entry;
-use leasehold_core::{Failure, Secret};
+use leasehold_core::{Failure, Kind, Secret};
 
 pub use kernel::KernelKeyring;
 pub use keyring::Keyring;
@@ -44,9 +44,24 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Whether there is such an entry, without a look at its secret.
     fn contains<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool>;
 
-    /// When an entry's secret was last written, where the store knows it. `NotFound` if there is no such entry.
-    fn written<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Option<SystemTime>>;
-
     /// The entries of a service, in the order of their names.
-    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Entry>>;
+    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Listed>>;
+}
+
+/// An entry as a store lists it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// The entry.
+    pub entry: Entry,
+    /// When its secret was last written, where the store knows it.
+    pub written: Option<SystemTime>,
+}
+
+/// What was found, if anything was.
+pub(crate) fn found<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match outcome {
+        Ok(what) => Ok(Some(what)),
+        Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }

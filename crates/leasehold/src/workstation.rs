@@ -6,7 +6,6 @@ mod stores;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use leasehold_core::name::{Entry, Place, Reference, VaultReference};
 use leasehold_core::{Failure, Kind, Secret};
@@ -15,7 +14,7 @@ use crate::checks::Checks;
 use crate::identity::Source;
 use crate::manifest::{Pointer, Provider, SERVICE};
 use crate::probe::Prober;
-use crate::store::Store;
+use crate::store::{Store, found};
 pub use standing::{Fault, Pick, Standing, Trial};
 pub use stores::{Choice, Chosen, Purpose, Seal, StoreSettings, Stores};
 
@@ -25,9 +24,10 @@ pub const LONGEST: usize = (128 << 10) - 1024;
 /// Reads a variable of our own environment, for `env://NAME`.
 pub type Variables = Arc<dyn Fn(&str) -> Result<Secret, Failure> + Send + Sync>;
 
-/// A workstation. What is asked of it is read from the stores anew.
+/// A workstation. What is asked of it is read from the stores anew; clones share what the stores were opened with.
+#[derive(Clone)]
 pub struct Workstation<'a> {
-    stores: Stores,
+    stores: Arc<Stores>,
     /// The server's secrets, or why they cannot be had.
     server: Result<Arc<dyn Store + 'a>, Failure>,
     variables: Variables,
@@ -50,7 +50,7 @@ impl<'a> Workstation<'a> {
     pub fn new(stores: Stores, variables: Variables, checks: impl Into<PathBuf>) -> Self {
         let server = Err(Failure::new(Kind::NeedsLogin, "no server is configured")
             .hint("set VAULT_ADDR and a login, or give the provider another `vault_key`"));
-        Self { stores, server, variables, checks: checks.into(), prober: Prober::default() }
+        Self { stores: Arc::new(stores), server, variables, checks: checks.into(), prober: Prober::default() }
     }
 
     /// With a server, for pointers such as `vault://secret/ai#openai`.
@@ -89,8 +89,7 @@ impl<'a> Workstation<'a> {
         let reference = self.stores.reference(provider.needed_pointer()?).await;
         let (store, entry) = self.writable(&reference).await?;
         store.put(&entry, secret).await?;
-        // What was said of the old key is not true of the new one.
-        self.checks().forget(provider)?;
+        self.forget_check(provider);
         Ok(reference)
     }
 
@@ -98,7 +97,7 @@ impl<'a> Workstation<'a> {
     pub async fn delete_key(&self, provider: &Provider) -> Result<bool, Failure> {
         let reference = self.stores.reference(provider.needed_pointer()?).await;
         let was_there = self.remove(&reference).await?;
-        self.checks().forget(provider)?;
+        self.forget_check(provider);
         Ok(was_there)
     }
 
@@ -124,6 +123,16 @@ impl<'a> Workstation<'a> {
         })
     }
 
+    /// What was said of the old key is not true of a new one. That it stays on the disk undoes nothing.
+    fn forget_check(&self, provider: &Provider) {
+        if let Err(failure) = self.checks().forget(provider) {
+            tracing::warn!(
+                "what was said of the old key of {} is still remembered: {failure}",
+                provider.name
+            );
+        }
+    }
+
     /// A provider's key.
     pub async fn key(&self, pointer: &Pointer) -> Result<Secret, Failure> {
         self.find(&self.stores.reference(pointer).await).await
@@ -142,17 +151,8 @@ impl<'a> Workstation<'a> {
     pub async fn contains(&self, reference: &Reference) -> Result<bool, Failure> {
         match self.spot(reference, Purpose::Read).await? {
             Spot::Store(store, entry) => store.contains(&entry).await,
-            Spot::Variable(name) => is_there((self.variables)(&name)),
-            Spot::File(path) => is_there(read_file(path)),
-        }
-    }
-
-    /// When the secret at a place was written, where that is known.
-    pub async fn written(&self, reference: &Reference) -> Result<Option<SystemTime>, Failure> {
-        match self.spot(reference, Purpose::Read).await? {
-            Spot::Store(store, entry) => store.written(&entry).await,
-            Spot::File(path) => Ok(path.metadata().and_then(|file| file.modified()).ok()),
-            Spot::Variable(_) => Ok(None),
+            Spot::Variable(name) => Ok(found((self.variables)(&name))?.is_some()),
+            Spot::File(path) => Ok(found(read_file(path))?.is_some()),
         }
     }
 
@@ -209,14 +209,6 @@ fn read_file(path: PathBuf) -> Result<Secret, Failure> {
         true => failure.with_kind(Kind::Invalid),
         false => failure.with_kind(Kind::NotFound),
     })
-}
-
-fn is_there(found: Result<Secret, Failure>) -> Result<bool, Failure> {
-    match found {
-        Ok(_) => Ok(true),
-        Err(failure) if failure.kind() == Kind::NotFound => Ok(false),
-        Err(failure) => Err(failure),
-    }
 }
 
 /// What a command could never be given is not stored as a key.

@@ -20,7 +20,8 @@ pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<Exit, Fail
 /// Writes the manual: a page for the program and one for each verb.
 pub(crate) fn man(arguments: &ManArguments) -> Result<Exit, Failure> {
     match &arguments.folder {
-        Some(folder) => clap_mangen::generate_to(Arguments::command(), folder)
+        Some(folder) => std::fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder))
             .map_err(|error| unwritable(folder, &error))?,
         None => {
             let mut text = Vec::new();

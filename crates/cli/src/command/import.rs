@@ -254,12 +254,14 @@ async fn owners<'a>(
     variable: &str,
 ) -> Vec<(&'a Provider, Reference)> {
     let mut owners: Vec<(&Provider, Reference)> = Vec::new();
-    for provider in manifest.providers() {
+    let of_variable =
+        manifest.providers().iter().filter(|provider| provider.env_var.as_deref() == Some(variable));
+    for provider in of_variable {
         let Some(pointer) = &provider.pointer else { continue };
         let place = workstation.stores().reference(pointer).await;
         let is_written = matches!(place.place(), Place::Stored(..) | Place::Vault(_));
         let is_new = owners.iter().all(|(_, other)| *other != place);
-        if provider.env_var.as_deref() == Some(variable) && is_written && is_new {
+        if is_written && is_new {
             owners.push((provider, place));
         }
     }

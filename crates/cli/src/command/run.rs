@@ -156,8 +156,9 @@ impl<'a> Order<'a> {
     /// Finds out what is bound to what, and fetches all of it.
     async fn prepare(&self, session: Option<&Session>, ui: Ui) -> Result<Sources, Failure> {
         let mut bindings = self.bindings.clone();
+        let here = workstation(&self.settings, self.environment)?;
         if let Some(wanted) = &self.wanted {
-            let workstation = workstation(&self.settings, self.environment)?;
+            let workstation = here.clone();
             let workstation = match (session, self.settings.identity()) {
                 (Some(session), _) => workstation.with_server(Arc::new(ServerStore::new(session))),
                 (None, Err(failure)) => workstation.without_server(failure),
@@ -169,9 +170,8 @@ impl<'a> Order<'a> {
             Some(session) => fetch(session, &bindings).await?,
             None => HashMap::new(),
         };
-        let workstation = Arc::new(workstation(&self.settings, self.environment)?);
         let interval = self.refresh_interval.unwrap_or(REFRESH);
-        let sources = Sources::open(bindings, credentials, &workstation, interval, ui).await;
+        let sources = Sources::open(bindings, credentials, &Arc::new(here), interval, ui).await;
         sources.map_err(|failure| match &self.wanted {
             Some(wanted) => wanted.explain(failure),
             None => failure,

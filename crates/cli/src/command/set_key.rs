@@ -1,5 +1,6 @@
 //! `leasehold set-key`: sets or replaces a provider's key.
 
+use leasehold::child::{ChildSignal, Exit as ChildExit};
 use leasehold::core::{Failure, Secret};
 use leasehold::workstation::LONGEST;
 use serde_json::json;
@@ -26,7 +27,10 @@ pub(crate) fn set_key(
         let is_there = workstation.contains(&place).await?;
         let verb = if is_there { "replaces the one at" } else { "goes to" };
         ui.note(&format!("the key of {} {verb} {place}", provider.name));
-        let secret = read(arguments, &provider.name)?;
+        let secret = match read(arguments, &provider.name).await? {
+            Ok(secret) => secret,
+            Err(signal) => return Ok(Exit(ChildExit::Signal(signal).code())),
+        };
         workstation.set_key(provider, &secret).await?;
         ui::answer(&match arguments.common.json {
             true => {
@@ -40,10 +44,11 @@ pub(crate) fn set_key(
     })
 }
 
-/// From the terminal, or from standard input where that is asked for or there is nobody to ask.
-fn read(arguments: &SetKeyArguments, name: &str) -> Result<Secret, Failure> {
+/// From the terminal, or from standard input where that is asked for or there is nobody to ask; else the signal that came
+/// first.
+async fn read(arguments: &SetKeyArguments, name: &str) -> Result<Result<Secret, ChildSignal>, Failure> {
     match arguments.stdin.is_none() && ui::can_ask() {
-        true => ui::ask_secret(&format!("Key of {name} (not shown)")),
-        false => ui::secret_from_stdin(LONGEST),
+        true => ui::ask_secret(&format!("Key of {name} (not shown)")).await,
+        false => ui::secret_from_stdin(LONGEST).map(Ok),
     }
 }

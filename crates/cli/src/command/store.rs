@@ -2,6 +2,7 @@
 
 mod migrate;
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use leasehold::clock;
@@ -61,7 +62,8 @@ fn delete(arguments: &StoreDeleteArguments, environment: &Environment, ui: Ui) -
             true => workstation.contains(&place).await?,
             false => workstation.remove(&place).await?,
         };
-        for provider in pointing(workstation, manifest.as_ref(), &place).await {
+        let pointing = pointing(workstation, manifest.as_ref()).await.remove(&place.to_string());
+        for provider in pointing.unwrap_or_default() {
             ui.warn(&format!("{} points there, and has no key without it", provider.name));
         }
         ui::answer(&deletion(&place, found, arguments.dry_run, common.json));
@@ -104,28 +106,25 @@ async fn rows<'m>(
     manifest: Option<&'m Manifest>,
 ) -> Result<Vec<Row<'m>>, Failure> {
     let (store, service) = workstation.shelf(choice, Purpose::Read).await?;
-    let mut rows = Vec::new();
-    for entry in store.list(&service).await? {
-        let place = choice.reference(&entry.name);
-        let providers = pointing(workstation, manifest, &place).await;
-        let written = store.written(&entry).await.ok().flatten();
-        rows.push(Row { name: entry.name, place, written, providers });
-    }
-    Ok(rows)
+    let mut pointing = pointing(workstation, manifest).await;
+    let rows = store.list(&service).await?.into_iter().map(|listed| {
+        let place = choice.reference(&listed.entry.name);
+        let providers = pointing.remove(&place.to_string()).unwrap_or_default();
+        Row { name: listed.entry.name, place, written: listed.written, providers }
+    });
+    Ok(rows.collect())
 }
 
-/// The providers whose key is at this place.
+/// The providers whose key is at each place.
 async fn pointing<'m>(
     workstation: &Workstation<'_>,
     manifest: Option<&'m Manifest>,
-    place: &Reference,
-) -> Vec<&'m Provider> {
-    let mut pointing = Vec::new();
+) -> HashMap<String, Vec<&'m Provider>> {
+    let mut pointing: HashMap<_, Vec<_>> = HashMap::new();
     for provider in manifest.map(Manifest::providers).unwrap_or_default() {
         let Some(pointer) = &provider.pointer else { continue };
-        if workstation.stores().reference(pointer).await == *place {
-            pointing.push(provider);
-        }
+        let place = workstation.stores().reference(pointer).await;
+        pointing.entry(place.to_string()).or_default().push(provider);
     }
     pointing
 }

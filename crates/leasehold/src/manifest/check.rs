@@ -89,6 +89,9 @@ pub(super) const KEY_BEGINNINGS: [&str; 19] = [
     "eyJ",
 ];
 
+/// What may stand before a key that is inside another text, such as `?key=..` or `Bearer ..`.
+pub(super) const KEY_NEIGHBOURS: [char; 8] = [' ', '=', '&', '?', ':', ',', ';', '"'];
+
 /// The document, if nothing is wrong with it.
 pub(super) fn document(text: &str) -> Result<Map<String, Value>, ManifestFaults> {
     // The parser's message may quote what it choked on, so only its place is told.
@@ -101,18 +104,29 @@ pub(super) fn document(text: &str) -> Result<Map<String, Value>, ManifestFaults>
         };
         ManifestFaults(vec![fault])
     })?;
-    let mut checker = Checker { text, faults: Vec::new() };
+    let mut checker = Checker::default();
     match parse_to_ast(text, &CollectOptions::default(), &strict()) {
         Ok(parsed) => checker.root(parsed.value.as_ref()),
         Err(error) => checker.fault(error.range().start, "this is not JSON", None),
     }
     match (value, checker.faults) {
         (Value::Object(document), faults) if faults.is_empty() => Ok(document),
-        (_, mut faults) => {
-            faults.sort_by_key(|fault| (fault.line, fault.column));
-            Err(ManifestFaults(faults))
-        }
+        (_, faults) => Err(ManifestFaults(placed(text, faults))),
     }
+}
+
+/// The faults in the order of the text, with their lines and columns: one walk for all, as there may be thousands.
+fn placed(text: &str, mut faults: Vec<Found>) -> Vec<ManifestFault> {
+    faults.sort_by_key(|fault| fault.at);
+    let (mut line, mut column, mut walked) = (1, 1, 0);
+    let placed = faults.into_iter().map(|Found { at, message, hint }| {
+        for letter in text.get(walked..at).unwrap_or_default().chars() {
+            (line, column) = if letter == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        walked = at;
+        ManifestFault { line, column, message, hint }
+    });
+    placed.collect()
 }
 
 fn strict() -> ParseOptions {
@@ -133,17 +147,21 @@ fn strict() -> ParseOptions {
 /// How much follows such a beginning at the least, in bytes.
 pub(super) const KEY_REST: usize = 12;
 
-struct Checker<'a> {
-    text: &'a str,
-    faults: Vec<ManifestFault>,
+/// A fault, and where in the text it is.
+struct Found {
+    at: usize,
+    message: String,
+    hint: Option<&'static str>,
 }
 
-impl Checker<'_> {
+#[derive(Default)]
+struct Checker {
+    faults: Vec<Found>,
+}
+
+impl Checker {
     fn fault(&mut self, at: usize, message: impl Into<String>, hint: Option<&'static str>) {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        self.faults.push(ManifestFault { line, column, message: message.into(), hint });
+        self.faults.push(Found { at, message: message.into(), hint });
     }
 
     fn root(&mut self, root: Option<&Node<'_>>) {
@@ -245,12 +263,15 @@ fn is_url(text: &str) -> bool {
     matches!(scheme, "http" | "https") && Address::parse(&format!("{scheme}://{host}")).is_ok()
 }
 
-/// Whether a text looks like a key: by its beginning, or as a long run of letters and digits that nobody would choose
-/// for a name.
+/// Whether a text looks like a key, or has one in it: by a well-known beginning, also behind one of [`KEY_NEIGHBOURS`], or
+/// as a long run of letters and digits that nobody would choose for a name.
 pub fn looks_like_a_key(text: &str) -> bool {
-    let is_known = KEY_BEGINNINGS
-        .iter()
-        .any(|beginning| text.starts_with(beginning) && text.len() >= beginning.len() + KEY_REST);
+    let begins = |part: &str, beginning: &str| {
+        part.starts_with(beginning) && part.chars().count() >= beginning.len() + KEY_REST
+    };
+    let starts = text.match_indices(KEY_NEIGHBOURS).map(|(at, sign)| at + sign.len());
+    let mut parts = std::iter::once(0).chain(starts).filter_map(|at| text.get(at..));
+    let is_known = parts.any(|part| KEY_BEGINNINGS.iter().any(|beginning| begins(part, beginning)));
     let is_random = text.len() >= 32
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte))
         && text.bytes().filter(u8::is_ascii_digit).count() >= 4
@@ -303,6 +324,15 @@ mod tests {
     }
 
     #[test]
+    fn each_of_many_faults_has_its_own_place() {
+        let rows: Vec<_> = (0..10_000).map(|n| format!("\"é{n}\": 7")).collect();
+        let faults = Manifest::parse(&format!("{{\"providers\": {{\n{}}}}}", rows.join(",\n"))).unwrap_err();
+        let places = faults.0.iter().map(|fault| (fault.line, fault.column));
+        let expect = (0..10_000).map(|n: usize| (n + 2, n.to_string().len() + 6));
+        assert_eq!(places.collect::<Vec<_>>(), expect.collect::<Vec<_>>());
+    }
+
+    #[test]
     fn what_is_optional_may_be_missing_or_null() {
         check(
             r#"{"providers":{"a":{"vault_key":null,"env_var":null,"endpoint":null,"priority":null,"type":null}}}"#,
@@ -328,6 +358,9 @@ mod tests {
                 assert!(faults.to_string().contains("looks like a key"), "{faults}");
                 assert!(!format!("{faults} {faults:?}").contains(key), "{faults}");
             }
+        }
+        for text in ["https://x/?key=sk-0123456789abcdefghij", "Bearer sk-0123456789abcdefghij"] {
+            assert!(looks_like_a_key(text), "{text}");
         }
         for name in ["api.openai.com/pro_key", "sk-8", "a-long-name-of-a-provider-with-words-2026"] {
             assert!(!looks_like_a_key(name), "{name}");

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::check::{FIELDS, Field, KEY_BEGINNINGS, KEY_REST, TEXTS};
+use super::check::{FIELDS, Field, KEY_BEGINNINGS, KEY_NEIGHBOURS, KEY_REST, TEXTS};
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Where it is shipped.
@@ -93,7 +93,7 @@ fn key() -> Value {
     json!({
         "description": "A key, which has no place in a manifest.",
         "type": "string",
-        "pattern": format!("^({beginnings}).{{{KEY_REST},}}"),
+        "pattern": format!("(^|[{}])({beginnings}).{{{KEY_REST},}}", String::from_iter(KEY_NEIGHBOURS)),
     })
 }
 

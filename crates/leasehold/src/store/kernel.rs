@@ -11,12 +11,11 @@ mod keys;
 
 use std::fmt;
 use std::future;
-use std::time::SystemTime;
 
 use leasehold_core::name::Entry;
 use leasehold_core::{Failure, Kind, Secret};
 
-use super::{Answer, Store};
+use super::{Answer, Listed, Store};
 
 /// The most that the kernel takes for one key.
 const LARGEST: usize = 32_767;
@@ -74,13 +73,8 @@ impl Store for KernelKeyring {
         answer(entry, described(entry).and_then(|description| keys::contains(&description)))
     }
 
-    /// The kernel does not note it.
-    fn written<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Option<SystemTime>> {
-        let is_there = described(entry).and_then(|description| keys::contains(&description));
-        answer(entry, is_there.and_then(|is_there| if is_there { Ok(None) } else { Err(Trouble::NoEntry) }))
-    }
-
-    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Entry>> {
+    /// The kernel does not note when one was written.
+    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Listed>> {
         let entries = keys::descriptions().map(|descriptions| entries(&descriptions, service));
         answer(&service, entries)
     }
@@ -100,10 +94,10 @@ fn described(entry: &Entry) -> Result<String, Trouble> {
 }
 
 /// The entries of a service among these descriptions, in order.
-fn entries(descriptions: &[String], service: &str) -> Vec<Entry> {
+fn entries(descriptions: &[String], service: &str) -> Vec<Listed> {
     let name = |description: &String| {
         let name = description.strip_prefix("keyring:")?.strip_suffix(service)?.strip_suffix('@')?;
-        Some(Entry { service: service.into(), name: name.into() })
+        Some(Listed { entry: Entry { service: service.into(), name: name.into() }, written: None })
     };
     let mut entries: Vec<_> = descriptions.iter().filter_map(name).collect();
     entries.sort();
@@ -191,7 +185,8 @@ mod tests {
     fn entries_are_found_by_their_descriptions() {
         let check = |description: &str, expect: &[&str]| {
             let found = entries(&[description.to_owned()], "agent_vault");
-            assert_eq!(found, expect.iter().map(|name| entry(name)).collect::<Vec<_>>(), "{description}");
+            let found: Vec<_> = found.iter().map(|listed| &*listed.entry.name).collect();
+            assert_eq!(found, expect, "{description}");
         };
         check("keyring:api.openai.com/pro@agent_vault", &["api.openai.com/pro"]);
         check("keyring:me@home@agent_vault", &["me@home"]);

@@ -15,7 +15,7 @@ use zbus::DBusError;
 use zbus::connection::Builder;
 use zeroize::Zeroizing;
 
-use super::{Answer, Store};
+use super::{Answer, Listed, Store};
 use crate::clock;
 
 /// The program that wrote an item, as Python's `keyring` calls itself. It writes over an item only where this is the
@@ -75,22 +75,31 @@ impl Keyring {
         .await
     }
 
+    /// The keyring, for what passes no secret: agreeing on a key costs more than all the rest.
     async fn service(&self) -> Result<SecretService<'static>, Trouble> {
+        self.connect(EncryptionType::Plain).await
+    }
+
+    /// The keyring, for what passes a secret: whoever listens on the bus gets none to see.
+    async fn encrypted(&self) -> Result<SecretService<'static>, Trouble> {
+        self.connect(EncryptionType::Dh).await
+    }
+
+    async fn connect(&self, encryption: EncryptionType) -> Result<SecretService<'static>, Trouble> {
         let bus = Builder::address(&*self.bus).map_err(|_| Trouble::NoBus)?;
         let connection = bus.build().await.map_err(|_| Trouble::NoBus)?;
-        // Whoever listens on the bus gets no secret to see.
-        Ok(SecretService::connect_with_existing(EncryptionType::Dh, connection).await?)
+        Ok(SecretService::connect_with_existing(encryption, connection).await?)
     }
 
     async fn get(&self, entry: &Entry) -> Result<Secret, Trouble> {
-        let service = self.service().await?;
+        let service = self.encrypted().await?;
         let item = one(service.search_items(attributes(entry)).await?)?;
         let bytes = Zeroizing::new(item.ok_or(Trouble::NoEntry)?.get_secret().await?);
         std::str::from_utf8(&bytes).map(Secret::new).map_err(|_| Trouble::NoText)
     }
 
     async fn set(&self, entry: &Entry, secret: &Secret) -> Result<(), Trouble> {
-        let service = self.service().await?;
+        let service = self.encrypted().await?;
         let bytes = secret.expose().as_bytes();
         if let Some(item) = one(service.search_items(attributes(entry)).await?)? {
             return Ok(item.set_secret(bytes, CONTENT_TYPE).await?);
@@ -125,27 +134,23 @@ impl Keyring {
         Ok(!found.unlocked.is_empty() || !found.locked.is_empty())
     }
 
-    async fn modified(&self, entry: &Entry) -> Result<Option<SystemTime>, Trouble> {
-        let service = self.service().await?;
-        let found = service.search_items(attributes(entry)).await?;
-        let item = found.unlocked.first().or(found.locked.first()).ok_or(Trouble::NoEntry)?;
-        Ok(Some(item.get_modified().await?).filter(|seconds| *seconds > 0).and_then(clock::wall_time))
-    }
-
-    async fn names(&self, service: &str) -> Result<Vec<Entry>, Trouble> {
+    async fn entries(&self, service: &str) -> Result<Vec<Listed>, Trouble> {
         let keyring = self.service().await?;
         let found = keyring.search_items(HashMap::from([("service", service)])).await?;
         let mut entries = Vec::new();
         for item in found.unlocked.iter().chain(&found.locked) {
             match item.get_attributes().await?.remove("username") {
-                Some(name) => entries.push(Entry { service: service.into(), name: name.into() }),
+                Some(name) => {
+                    let entry = Entry { service: service.into(), name: name.into() };
+                    entries.push(Listed { entry, written: modified(item).await? });
+                }
                 // Some tell no names while they are locked.
                 None if !found.locked.is_empty() => return Err(Trouble::Locked),
                 None => {}
             }
         }
         entries.sort();
-        entries.dedup();
+        entries.dedup_by(|one, other| one.entry == other.entry);
         Ok(entries)
     }
 }
@@ -171,12 +176,8 @@ impl Store for Keyring {
         within_limit(entry, self.has(entry))
     }
 
-    fn written<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Option<SystemTime>> {
-        within_limit(entry, self.modified(entry))
-    }
-
-    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Entry>> {
-        within_limit(service, self.names(service))
+    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Listed>> {
+        within_limit(service, self.entries(service))
     }
 }
 
@@ -189,6 +190,12 @@ fn within_limit<'a, T: 'a>(
         let outcome = tokio::time::timeout(LIMIT, work).await;
         outcome.unwrap_or(Err(Trouble::Mute)).map_err(|trouble| trouble.failure(&what))
     })
+}
+
+/// When an item was last written; nothing where the keyring does not tell, as while it is locked.
+async fn modified(item: &Item<'_>) -> Result<Option<SystemTime>, Trouble> {
+    let seconds = item.get_modified().await?;
+    Ok(Some(seconds).filter(|seconds| *seconds > 0).and_then(clock::wall_time))
 }
 
 /// What identifies an entry, for us and for other programs.

@@ -78,8 +78,8 @@ impl Migration<'_> {
     /// What keeps one of the stores from being read.
     pub async fn plan(&self) -> Result<Vec<Moved>, Failure> {
         let mut rows = Vec::new();
-        for entry in self.from.list(self.service).await? {
-            let mut row = self.row(entry);
+        for listed in self.from.list(self.service).await? {
+            let mut row = self.row(listed.entry);
             self.compare(&mut row).await?;
             rows.push(row);
         }
@@ -92,7 +92,7 @@ impl Migration<'_> {
             Ok(entries) => entries,
             Err(failure) => return Migrated { rows: Vec::new(), failure: Some(failure) },
         };
-        let mut rows: Vec<_> = entries.into_iter().map(|entry| self.row(entry)).collect();
+        let mut rows: Vec<_> = entries.into_iter().map(|listed| self.row(listed.entry)).collect();
         let failure = self.work(&mut rows).await.err();
         Migrated { rows, failure }
     }
@@ -107,9 +107,8 @@ impl Migration<'_> {
         }
         if let Some(row) = rows.iter().find(|row| row.outcome == Outcome::Differs) {
             let message = format!("nothing is deleted: {} has another {}", self.to.title(), row.place);
-            return Err(
-                Failure::new(Kind::Invalid, message).hint("decide which is right, or allow to overwrite")
-            );
+            return Err(Failure::new(Kind::Invalid, message)
+                .hint("decide which is right, or allow to overwrite (--overwrite)"));
         }
         for (row, secret) in rows.iter_mut().zip(&secrets) {
             self.delete(row, secret).await?;

@@ -15,14 +15,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use leasehold_core::name::Entry;
 use leasehold_core::{Failure, Kind, Secret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Answer, Store};
+use super::{Answer, Listed, Store};
 use crate::clock;
 use crate::files;
 use seal::{Derived, Fault};
@@ -62,6 +61,11 @@ impl Row {
     fn new(entry: Entry, secret: &Secret) -> Self {
         let secret = Zeroizing::new(secret.expose().to_owned());
         Self { service: entry.service, name: entry.name, secret, written: Some(clock::wall_seconds()) }
+    }
+
+    fn listed(self) -> Listed {
+        let written = self.written.and_then(clock::wall_time);
+        Listed { entry: Entry { service: self.service, name: self.name }, written }
     }
 
     fn is(&self, entry: &Entry) -> bool {
@@ -181,7 +185,8 @@ impl SealedFile {
             .hint("use that leasehold, or a newer one; it is left as it is"),
             Fault::Unproved => {
                 let message = format!("{title} does not open: the key is another one, or it is damaged");
-                Failure::new(Kind::Denied, message).hint(as_it_is)
+                let hint = format!("see which key or passphrase it was made with; {as_it_is}");
+                Failure::new(Kind::Denied, message).hint(hint)
             }
             Fault::Other(what) => {
                 let message = format!("{title} is sealed with {what}, and something else was given");
@@ -249,21 +254,11 @@ impl Store for SealedFile {
         self.aside(move |file| file.open().map(|contents| contents.row(&entry).is_some()))
     }
 
-    fn written<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Option<SystemTime>> {
-        let entry = entry.clone();
-        self.aside(move |file| {
-            let contents = file.open()?;
-            let row = contents.row(&entry).ok_or_else(|| file.no_entry(&entry))?;
-            Ok(row.written.and_then(clock::wall_time))
-        })
-    }
-
-    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Entry>> {
+    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Listed>> {
         let service: Box<str> = service.into();
         self.aside(move |file| {
             let rows = file.open()?.entries.into_iter().filter(|row| row.service == service);
-            let mut entries: Vec<_> =
-                rows.map(|row| Entry { service: row.service, name: row.name }).collect();
+            let mut entries: Vec<_> = rows.map(Row::listed).collect();
             entries.sort();
             Ok(entries)
         })
@@ -275,6 +270,7 @@ mod tests {
     use super::*;
     use crate::identity::Source;
     use crate::random;
+    use std::time::SystemTime;
 
     fn now<T>(answer: Answer<'_, T>) -> Result<T, Failure> {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
@@ -294,6 +290,11 @@ mod tests {
         now(file.put(&entry(name), &Secret::new(secret))).unwrap();
     }
 
+    fn written(file: &SealedFile, name: &str) -> Option<SystemTime> {
+        let listed = now(file.list("agent_vault")).unwrap();
+        listed.into_iter().find(|listed| &*listed.entry.name == name).unwrap().written
+    }
+
     fn clear(file: &SealedFile) {
         std::fs::remove_dir_all(file.path.parent().unwrap()).unwrap();
     }
@@ -308,7 +309,9 @@ mod tests {
             put(&file, name, secret);
         }
         assert_eq!(now(file.find(&entry("a"))).unwrap().expose(), "canary-2");
-        assert_eq!(now(file.list("agent_vault")).unwrap(), [entry("a"), entry("b")]);
+        let names: Vec<_> =
+            now(file.list("agent_vault")).unwrap().into_iter().map(|listed| listed.entry).collect();
+        assert_eq!(names, [entry("a"), entry("b")]);
         assert_eq!(now(file.list("other")).unwrap(), []);
         assert!(now(file.remove(&entry("a"))).unwrap());
         assert!(!now(file.contains(&entry("a"))).unwrap());
@@ -320,20 +323,18 @@ mod tests {
         let file = file("written");
         let before = clock::wall_time(clock::wall_seconds());
         put(&file, "a", "one");
-        let written = now(file.written(&entry("a"))).unwrap();
-        assert!(written >= before && written <= clock::wall_time(clock::wall_seconds()));
+        let at = written(&file, "a");
+        assert!(at >= before && at <= clock::wall_time(clock::wall_seconds()));
         let text = r#"{"entries":[{"service":"agent_vault","name":"old","secret":"s"},
                       {"service":"agent_vault","name":"new","secret":"s","written":7}]}"#;
         std::fs::remove_file(&file.path).unwrap();
         files::replace(&file.path, &seal::seal(text.as_bytes(), &file.key, &mut None).unwrap()).unwrap();
-        let check =
-            |name: &str, expect| assert_eq!(now(file.written(&entry(name))).unwrap(), expect, "{name}");
+        let check = |name: &str, expect| assert_eq!(written(&file, name), expect, "{name}");
         check("old", None);
         check("new", clock::wall_time(7));
         put(&file, "old", "s");
         check("new", clock::wall_time(7));
-        assert!(now(file.written(&entry("old"))).unwrap() >= before);
-        assert_eq!(now(file.written(&entry("none"))).unwrap_err().kind(), Kind::NotFound);
+        assert!(written(&file, "old") >= before);
         clear(&file);
     }
 

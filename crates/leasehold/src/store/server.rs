@@ -1,6 +1,6 @@
 //! Secrets of the server as a store: an entry's service is the path of a secret, its name one of the fields there.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use leasehold_core::name::{self, Path, VaultReference};
 use leasehold_core::{Course, Failure, Kind, Secret};
@@ -8,7 +8,7 @@ use leasehold_vault::kv::{
     Delete, DeleteVersions, Document, Draft, Entry, Patch, Read, ReadDraft, WriteDraft,
 };
 
-use super::{Answer, Store};
+use super::{Answer, Listed, Store, found};
 use crate::client::VaultClient;
 use crate::clock;
 use crate::random;
@@ -87,10 +87,12 @@ impl<'s> ServerStore<'s> {
         place.change(set).await.map(|_| ())
     }
 
-    async fn names(&self, path: &str) -> Result<Vec<name::Entry>, Failure> {
+    /// The fields of a secret, and when any of them was last written; version 1 of the engine does not note it.
+    async fn fields(&self, path: &str) -> Result<Vec<Listed>, Failure> {
         let Some(document) = found(self.place(path).await?.read().await)? else { return Ok(Vec::new()) };
+        let written = document.version.and_then(|version| clock::wall_time_of(&version.created_time));
         let entry = |name: &str| name::Entry { service: path.into(), name: name.into() };
-        Ok(document.fields.names().map(entry).collect())
+        Ok(document.fields.names().map(|name| Listed { entry: entry(name), written }).collect())
     }
 }
 
@@ -120,16 +122,8 @@ impl Store for ServerStore<'_> {
         Box::pin(async move { found(self.document(entry).await).map(|document| document.is_some()) })
     }
 
-    /// When any field of the secret was last written; version 1 of the engine does not note it.
-    fn written<'a>(&'a self, entry: &'a name::Entry) -> Answer<'a, Option<SystemTime>> {
-        Box::pin(async move {
-            let version = self.document(entry).await?.version;
-            Ok(version.and_then(|version| clock::wall_time_of(&version.created_time)))
-        })
-    }
-
-    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<name::Entry>> {
-        Box::pin(self.names(service))
+    fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Listed>> {
+        Box::pin(self.fields(service))
     }
 }
 
@@ -191,15 +185,6 @@ impl Place {
             Err(failure) if failure.kind() == Kind::Denied => Ok(false),
             outcome => outcome.map(|()| true),
         }
-    }
-}
-
-/// What was found, if anything was.
-fn found<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
-    match outcome {
-        Ok(what) => Ok(Some(what)),
-        Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
-        Err(failure) => Err(failure),
     }
 }
 

@@ -1,16 +1,18 @@
 //! What is known of each provider, and which one is taken.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::time::SystemTime;
 
 use futures_util::{StreamExt, stream};
-use leasehold_core::name::{Entry, Place, Reference, StoreKind};
+use leasehold_core::name::{Place, Reference, StoreKind};
 use leasehold_core::{Failure, Kind};
 
 use super::{Purpose, Spot, Workstation};
-use crate::checks::Check;
+use crate::checks::{Check, Checks};
 use crate::manifest::{Manifest, Provider};
 use crate::probe::{Prober, ProviderKind, Reachability, Verdict};
+use crate::store::{Store, found};
 
 /// So many providers are asked at once.
 const TOGETHER: usize = 64;
@@ -104,15 +106,12 @@ impl Workstation<'_> {
         let mut standings = Vec::new();
         for provider in manifest.providers() {
             let place = self.place(provider).await;
-            let (has_secret, written) = match &place {
-                None => (None, None),
-                Some(place) => {
-                    let found = inventory.has(self, place).await;
-                    let is_there = matches!(found, Ok(true));
-                    let written = if is_there { self.written(place).await.ok().flatten() } else { None };
-                    (Some(found), written)
-                }
+            let found = match &place {
+                Some(place) => Some(inventory.find(self, place).await),
+                None => None,
             };
+            let written = found.as_ref().and_then(|found| found.as_ref().ok()?.as_ref()?.written);
+            let has_secret = found.map(|found| found.map(|found| found.is_some()));
             let check = checks.of(provider).cloned();
             let provider = provider.clone();
             standings.push(Standing { provider, place, has_secret, written, reachability: None, check });
@@ -130,11 +129,12 @@ impl Workstation<'_> {
     ///
     /// Tells what is wrong with each.
     pub async fn pick(&self, manifest: &Manifest, is_strict: bool, now: SystemTime) -> Result<Pick, Failure> {
-        let mut passed_over = Vec::new();
+        let (checks, mut passed_over) = (self.checks(), Vec::new());
+        let mut silent = Silent::new();
         let considered = if is_strict { 1 } else { usize::MAX };
         for provider in manifest.providers().iter().take(considered) {
             let place = self.place(provider).await;
-            match self.is_usable(provider, place.as_ref(), now).await {
+            match self.is_usable(provider, place.as_ref(), &checks, &mut silent, now).await {
                 Ok(()) => return Ok(Pick { provider: provider.clone(), place, passed_over }),
                 Err(reason) => passed_over.push((provider.name.clone(), reason)),
             }
@@ -149,16 +149,30 @@ impl Workstation<'_> {
         &self,
         provider: &Provider,
         place: Option<&Reference>,
+        checks: &Checks,
+        silent: &mut Silent,
         now: SystemTime,
     ) -> Result<(), String> {
         if let Some(place) = place {
+            let store = store_of(place);
+            if let Some(reason) = silent.get(&store) {
+                return Err(reason.clone());
+            }
             match self.contains(place).await {
                 Ok(true) => {}
                 Ok(false) => return Err("its key is not set".into()),
-                Err(failure) => return Err(failure.message().to_owned()),
+                Err(failure) => {
+                    let reason = failure.message().to_owned();
+                    if failure.kind() == Kind::Unreachable {
+                        silent.insert(store, reason.clone());
+                    }
+                    return Err(reason);
+                }
             }
-            let written = self.written(place).await.ok().flatten();
-            self.checks().is_usable(provider, written, now)?;
+            if checks.of(provider).is_some() {
+                let found = Inventory::default().find(self, place).await.ok().flatten();
+                checks.is_usable(provider, found.and_then(|found| found.written), now)?;
+            }
         }
         match &provider.endpoint {
             None => Ok(()),
@@ -196,7 +210,7 @@ impl Workstation<'_> {
     async fn try_out(&self, provider: &Provider, is_offline: bool) -> Result<Trial, Failure> {
         let key = match self.place(provider).await {
             None => None,
-            Some(place) => Some(absent_is_none(self.find(&place).await)?),
+            Some(place) => Some(found(self.find(&place).await)?),
         };
         let endpoint_reachable = match &provider.endpoint {
             Some(endpoint) if !is_offline => Some(self.prober().reachable(endpoint).await.is_reachable()),
@@ -217,14 +231,6 @@ impl Workstation<'_> {
             Some(pointer) => Some(self.stores().reference(pointer).await),
             None => None,
         }
-    }
-}
-
-fn absent_is_none<T>(found: Result<T, Failure>) -> Result<Option<T>, Failure> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
-        Err(failure) => Err(failure),
     }
 }
 
@@ -259,29 +265,59 @@ async fn reach_all(prober: Prober, standings: &mut [Standing]) {
 
 /// What is in the stores, each asked once a service: a sealed file takes its time to be opened.
 #[derive(Default)]
-struct Inventory(HashMap<Shelf, Result<Vec<Entry>, Failure>>);
+struct Inventory(HashMap<Shelf, Result<Written, Failure>>);
 
 /// A service in a store; none of the workstation's stores is the server.
 type Shelf = (Option<StoreKind>, Box<str>);
 
-impl Inventory {
-    async fn has(&mut self, workstation: &Workstation<'_>, place: &Reference) -> Result<bool, Failure> {
-        let Spot::Store(store, entry) = workstation.spot(place, Purpose::Read).await? else {
-            return workstation.contains(place).await;
-        };
-        let kind = match place.place() {
-            Place::Stored(kind, _) => Some(*kind),
-            Place::Vault(_) | Place::Env(_) | Place::File(_) => None,
-        };
-        let key = (kind, entry.service.clone());
-        if !self.0.contains_key(&key) {
-            self.0.insert(key.clone(), store.list(&entry.service).await);
-        }
-        match self.0.get(&key) {
-            Some(Ok(entries)) => Ok(entries.contains(&entry)),
-            Some(Err(failure)) if failure.kind() == Kind::NotFound => Ok(false),
-            Some(Err(failure)) => Err(failure.clone()),
-            None => Ok(false),
-        }
+/// The stores that gave no answer, and why: to ask one again would take its whole time again.
+type Silent = HashMap<Option<StoreKind>, String>;
+
+/// The store of a place; none of the workstation's stores is the server.
+fn store_of(place: &Reference) -> Option<StoreKind> {
+    match place.place() {
+        Place::Stored(kind, _) => Some(*kind),
+        Place::Vault(_) | Place::Env(_) | Place::File(_) => None,
     }
+}
+
+/// The names that are there, and when the secret of each was written.
+type Written = HashMap<Box<str>, Option<SystemTime>>;
+
+/// A secret that is there.
+struct Found {
+    /// When it was written, where that is known.
+    written: Option<SystemTime>,
+}
+
+impl Inventory {
+    /// What is at a place; none if nothing is.
+    async fn find(
+        &mut self,
+        workstation: &Workstation<'_>,
+        place: &Reference,
+    ) -> Result<Option<Found>, Failure> {
+        let (store, entry) = match workstation.spot(place, Purpose::Read).await? {
+            Spot::Store(store, entry) => (store, entry),
+            Spot::File(path) => {
+                let written = path.metadata().and_then(|file| file.modified()).ok();
+                return Ok(workstation.contains(place).await?.then_some(Found { written }));
+            }
+            Spot::Variable(_) => {
+                return Ok(workstation.contains(place).await?.then_some(Found { written: None }));
+            }
+        };
+        let written = match self.0.entry((store_of(place), entry.service.clone())) {
+            Occupied(known) => known.into_mut(),
+            Vacant(unknown) => unknown.insert(listed(&*store, &entry.service).await),
+        };
+        let written = written.as_ref().map_err(Failure::clone)?;
+        Ok(written.get(&entry.name).map(|written| Found { written: *written }))
+    }
+}
+
+/// What a store has of a service; nothing where it does not know the service.
+async fn listed(store: &dyn Store, service: &str) -> Result<Written, Failure> {
+    let listed = found(store.list(service).await)?.unwrap_or_default();
+    Ok(listed.into_iter().map(|listed| (listed.entry.name, listed.written)).collect())
 }

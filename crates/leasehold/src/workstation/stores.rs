@@ -1,7 +1,8 @@
 //! The stores of this workstation: which of them has what a plain pointer names, and what each is opened with.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use leasehold_core::name::{Entry, Path, Place, Reference, StoreKind, VaultReference};
@@ -112,7 +113,7 @@ impl Stores {
             StoreKind::Kernel => Arc::new(KernelKeyring::new()),
             StoreKind::Sealed => {
                 if purpose == Purpose::Write {
-                    self.draw_key()?;
+                    self.draw_key().await?;
                 }
                 Arc::clone(self.sealed.get_or_try_init(|| self.open_sealed()).await?) as Arc<dyn Store>
             }
@@ -129,9 +130,15 @@ impl Stores {
     }
 
     /// Draws the key before the sealed file is first written. Beside one that is there, another key would open nothing.
-    fn draw_key(&self) -> Result<(), Failure> {
+    async fn draw_key(&self) -> Result<(), Failure> {
         match &self.settings.seal {
-            Seal::Drawn(file) if !file.exists() && !self.settings.sealed_file.exists() => draw_key(file),
+            Seal::Drawn(file) if !file.exists() && !self.settings.sealed_file.exists() => {
+                let file = file.clone();
+                let drawn = tokio::task::spawn_blocking(move || draw_key(&file)).await;
+                drawn.unwrap_or_else(|_| {
+                    Err(Failure::new(Kind::Broken, "the thread that draws the sealed file's key ended early"))
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -187,13 +194,18 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Draws a key of 32 random bytes into a new file, for this user alone.
-fn draw_key(file: &std::path::Path) -> Result<(), Failure> {
+/// Draws a key of 32 random bytes into a new file, for this user alone. Of several at once one draws it for all.
+fn draw_key(file: &FilePath) -> Result<(), Failure> {
     let key: String = random::bytes::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect();
-    let failed = |error: std::io::Error| {
+    write_new(file, format!("{key}\n").as_bytes()).map_err(|error| {
         let message = format!("cannot write the sealed file's key {}: {error}", file.display());
         Failure::new(Kind::Denied, message)
-    };
-    files::own_folder(files::folder_of(file)).map_err(failed)?;
-    files::replace(file, format!("{key}\n").as_bytes()).map_err(failed)
+    })
+}
+
+/// Writes a file, unless there is one by now.
+fn write_new(file: &FilePath, bytes: &[u8]) -> io::Result<()> {
+    files::own_folder(files::folder_of(file))?;
+    let _lock = files::Lock::beside(file)?;
+    if file.exists() { Ok(()) } else { files::replace(file, bytes) }
 }

@@ -1,15 +1,17 @@
 //! The providers: is each one's key there, its endpoint reachable, and the key accepted?
 
 use leasehold::core::Failure;
-use leasehold::core::name::{Entry, StoreKind};
+use leasehold::core::name::StoreKind;
 use leasehold::manifest::{Pointer, Provider};
 use leasehold::probe::{ProviderKind, Reachability, Verdict};
+use leasehold::store::Listed;
 use leasehold::workstation::{Choice, Purpose, Standing, Trial, Workstation};
 
 use super::finding::{Finding, OFFLINE, Status};
 use super::only::OF_PROVIDERS;
 use super::visit::Visit;
 use crate::command::workstation::now;
+use crate::config::workstation::choice_text;
 
 /// What came of trying a provider out; none if it was not.
 type Outcome = Option<Result<Trial, Failure>>;
@@ -126,7 +128,7 @@ fn judged(id: String, name: &str, verdict: &Verdict) -> Finding {
 struct Elsewhere {
     /// How the chosen store is named.
     chosen: String,
-    there: Vec<(StoreKind, Vec<Entry>)>,
+    there: Vec<(StoreKind, Vec<Listed>)>,
 }
 
 impl Elsewhere {
@@ -147,17 +149,13 @@ impl Elsewhere {
             };
             there.push((kind, store.list(&service).await.unwrap_or_default()));
         }
-        let chosen = match choice {
-            Choice::Store(kind) => kind.scheme().to_owned(),
-            Choice::Server(path) => format!("vault://{path}"),
-        };
-        Self { chosen, there }
+        Self { chosen: choice_text(choice), there }
     }
 
     /// What to do about a key that is missing.
     fn hint(&self, provider: &Provider) -> String {
         let Some(Pointer::Plain(name)) = &provider.pointer else { return set_key(provider) };
-        let has_it = |entries: &[Entry]| entries.iter().any(|entry| entry.name == *name);
+        let has_it = |entries: &[Listed]| entries.iter().any(|listed| listed.entry.name == *name);
         match self.there.iter().find(|(_, entries)| has_it(entries)) {
             Some((kind, _)) => {
                 let (from, to) = (kind.scheme(), &self.chosen);

@@ -126,7 +126,7 @@ fn sealed_key(visit: &Visit<'_>, workstation: &Workstation<'_>) -> Finding {
     match finding.status {
         Status::Skipped => {
             Finding::new("sealed-key", Status::Failure, format!("{} is not there", file.display()))
-                .hint("bring it back: nothing else opens the sealed file")
+                .hint("bring it back; a sealed file with a passphrase wants LEASEHOLD_PASSPHRASE_FILE")
         }
         Status::Ok if !finding.is_mended => Finding { message: told, ..finding },
         _ => finding,
@@ -156,7 +156,7 @@ pub(super) async fn orphans(visit: &Visit<'_>, workstation: &Workstation<'_>) ->
             for pointer in visit.providers().iter().filter_map(|provider| provider.pointer.as_ref()) {
                 named.insert(workstation.stores().reference(pointer).await.to_string());
             }
-            let there = entries.iter().map(|entry| choice.reference(&entry.name).to_string());
+            let there = entries.iter().map(|listed| choice.reference(&listed.entry.name).to_string());
             told_orphans(choice, &there.filter(|entry| !named.contains(entry)).collect::<Vec<_>>())
         }
         Err(failure) => Finding::skipped(ID, failure.message()),

@@ -83,7 +83,7 @@ async fn an_error_in_the_middle_leaves_everything_at_the_old_place() {
     );
     assert!(migrated.failure.unwrap().message().contains("keeps at most"));
     assert_eq!(from.list("old").await.unwrap().len(), 3);
-    assert_eq!(kernel.list(&service).await.unwrap(), [entry(&service, "a")]);
+    assert_eq!(listed(&kernel, &service).await, [entry(&service, "a")]);
     kernel.remove(&entry(&service, "a")).await.unwrap();
 }
 

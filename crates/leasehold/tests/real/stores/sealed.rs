@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use leasehold::core::name::StoreKind;
 use leasehold::core::{Failure, Kind, Secret};
 use leasehold::identity::Source;
 use leasehold::store::{SealKey, SealedFile, Store};
+use leasehold::workstation::{Choice, Purpose, Seal, StoreSettings, Stores};
 use leasehold_testkit::{Canaries, record};
 
 use super::*;
@@ -82,7 +84,7 @@ async fn eight_processes_at_once_lose_nothing() {
     for writer in writers {
         assert_eq!(said(writer).matches("did put").count(), 25);
     }
-    let entries = file.list("agent_vault").await.unwrap();
+    let entries = listed(&file, "agent_vault").await;
     assert_eq!(entries.len(), 200);
     for entry in &entries {
         assert_eq!(found(&file, entry).await.len(), 40);
@@ -93,6 +95,34 @@ async fn eight_processes_at_once_lose_nothing() {
         "sealed-writers",
         "8 processes put 25 entries each into one sealed file at once: all 200 are there",
     );
+}
+
+/// Whoever draws another key, or a second time, locks the others out for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn the_first_writers_at_once_draw_one_key() {
+    for _ in 0..20 {
+        let folder = Folder::new();
+        let stores = || {
+            Stores::new(StoreSettings {
+                choice: Some(Choice::Store(StoreKind::Sealed)),
+                bus: String::new(),
+                sealed_file: folder.0.join("data/sealed"),
+                seal: Seal::Drawn(folder.0.join("config/sealed.key")),
+            })
+        };
+        let writers = (0..8).map(|n| {
+            let stores = stores();
+            tokio::spawn(async move {
+                let file = stores.store(StoreKind::Sealed, Purpose::Write).await.unwrap();
+                put(&*file, &entry("agent_vault", &n.to_string()), "canary").await;
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap();
+        }
+        let file = stores().store(StoreKind::Sealed, Purpose::Read).await.unwrap();
+        assert_eq!(listed(&*file, "agent_vault").await.len(), 8);
+    }
 }
 
 #[tokio::test]
