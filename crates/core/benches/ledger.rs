@@ -95,14 +95,14 @@ fn done(errand: &Errand, outcome: Outcome) -> Done {
 
 fn token() -> Grant {
     let holding = Holding::Token { accessor: Some("login".into()) };
-    let lease = Lease { holding, ttl: None, renewable: false, ours: true };
+    let lease = Lease { holding, ttl: None, renewable: false, ours: true, ..Lease::STATIC };
     let fields = Fields::from_iter([(Grant::TOKEN, Secret::new("s.login"))]);
     Grant { fields, lease, version: None, refresh_in: None }
 }
 
 fn grant(at: u32) -> Grant {
     let holding = Holding::Lease { id: format!("database/creds/app/{at:024}").into() };
-    let lease = Lease { holding, ttl: Some(YEARS), renewable: true, ours: true };
+    let lease = Lease { holding, ttl: Some(YEARS), renewable: true, ours: true, ..Lease::STATIC };
     let fields = [("username", format!("v-approle-app-{at}")), ("password", format!("{at:020}"))];
     let fields = fields.into_iter().map(|(name, value)| (name, Secret::new(value))).collect::<Fields>();
     Grant { fields, lease, version: None, refresh_in: None }

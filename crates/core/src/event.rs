@@ -57,6 +57,13 @@ pub enum Event {
         /// How long it lives from now on.
         ttl: Option<Duration>,
     },
+    /// Little is left of the life of what is held, as [`Policy::expiring`](crate::Policy::expiring) says.
+    Expiring {
+        /// The slot.
+        slot: SlotId,
+        /// How much.
+        left: Duration,
+    },
     /// A credential is no longer served.
     Ended {
         /// The slot.

@@ -102,11 +102,22 @@ pub struct Lease {
     pub renewable: bool,
     /// Whether we obtained it and so have to give it back. A token that the caller brought is not ours.
     pub ours: bool,
+    /// How long it can live at most from the moment of asking, however often it is renewed; `None` if that is not known.
+    pub longest: Option<Duration>,
+    /// Whether it may be used a few times only. It is neither renewed nor looked up, which would use it up.
+    pub is_counted: bool,
 }
 
 impl Lease {
     /// The terms of a static secret.
-    pub const STATIC: Self = Self { holding: Holding::Nothing, ttl: None, renewable: false, ours: false };
+    pub const STATIC: Self = Self {
+        holding: Holding::Nothing,
+        ttl: None,
+        renewable: false,
+        ours: false,
+        longest: None,
+        is_counted: false,
+    };
 
     /// Whether the server keeps nothing on our behalf.
     pub fn is_static(&self) -> bool {

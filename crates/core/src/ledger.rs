@@ -93,6 +93,8 @@ struct Stray {
     /// The token that it is done with, and its generation.
     asker: Option<Arc<Grant>>,
     ground: Option<(SlotId, u32)>,
+    /// The identity by whose pace what it obtained is given back.
+    root: SlotId,
     /// How long its answer is waited for.
     until: Moment,
 }
@@ -229,8 +231,9 @@ impl Ledger {
             if slot.held.is_some() || slot.flight.is_some() {
                 return;
             }
-            // That something is dead is no answer: it is being replaced.
-            let failure = slot.trouble.failure.as_ref().filter(|failure| failure.kind() != Kind::Expired);
+            // That something is dead is no answer while it is being replaced.
+            let is_answer = |failure: &&Failure| failure.kind() != Kind::Expired || slot.lockout.is_shut();
+            let failure = slot.trouble.failure.as_ref().filter(is_answer);
             if let Some(failure) = failure.cloned() {
                 let attempt = slot.trouble.attempts;
                 return self.note(Event::Failed { slot: id, failure, attempt });
@@ -325,6 +328,7 @@ impl Ledger {
             Some((_, Step::Expire)) => self.lose(id, End::Expired),
             Some((_, Step::GiveUp)) => self.give_up(id),
             Some((_, Step::Unpark)) => self.unpark(id),
+            Some((_, Step::Warn)) => self.warn(id),
             Some((_, step)) => self.start_in_turn(id, step),
         }
     }
@@ -380,8 +384,8 @@ impl Ledger {
             asker.children.remove(&id);
         }
         self.take_back(slot.root, slot.turn);
-        // What is still owed is given back at the same pace.
-        if slot.root == id && self.debts.is_empty() {
+        // The pace of an identity goes with it, unless something is still owed: that is given back at the same pace.
+        if self.debts.is_empty() {
             self.paces.remove(&id);
         }
     }
@@ -445,6 +449,6 @@ fn task(slot: &mut Slot, step: Step, now: Moment) -> Option<Task> {
             Scope::Secret(reference) => Some(Task::Refresh(reference.clone())),
             Scope::Login | Scope::Child => None,
         },
-        Step::GiveUp | Step::Unpark | Step::Expire => None,
+        Step::GiveUp | Step::Unpark | Step::Warn | Step::Expire => None,
     }
 }

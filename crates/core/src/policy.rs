@@ -86,6 +86,9 @@ pub struct Policy {
     pub refresh: Option<Every>,
     /// How often a token is looked up, whether a renewal is due or not; never if none.
     pub check: Option<Every>,
+    /// When it is told that what is held will end: first when less than this is left, then at each halving; never if
+    /// none. A life that is no longer than this and will be renewed or replaced is told of at a quarter.
+    pub expiring: Option<Duration>,
     /// How long a replaced credential lives on beside its successor before it is revoked.
     pub overlap: Duration,
 }
@@ -97,6 +100,7 @@ impl Default for Policy {
             increment: None,
             refresh: Some(Every { least: Duration::from_secs(65), most: Duration::from_secs(70) }),
             check: None,
+            expiring: None,
             overlap: Duration::from_secs(30),
         }
     }

@@ -79,6 +79,8 @@ pub(crate) struct Held {
     pub(crate) asked: Duration,
     /// Until when it may live on the server by a renewal whose answer was lost, or where the answer was slow.
     pub(crate) afterlife: Moment,
+    /// How much was left when it was last told that it will end.
+    pub(crate) told: Option<Duration>,
 }
 
 /// An errand under way.
@@ -124,6 +126,8 @@ pub(crate) enum Step {
     GiveUp,
     /// The verdict on the asker never came.
     Unpark,
+    /// It is told that what is held will end.
+    Warn,
     /// What is held ends.
     Expire,
 }
@@ -137,9 +141,13 @@ impl Step {
     pub(crate) fn purpose(self) -> Purpose {
         match self {
             Self::Refresh | Self::Check => Purpose::Routine,
-            Self::Obtain | Self::Replace | Self::Renew | Self::GiveUp | Self::Unpark | Self::Expire => {
-                Purpose::Vital
-            }
+            Self::Obtain
+            | Self::Replace
+            | Self::Renew
+            | Self::GiveUp
+            | Self::Unpark
+            | Self::Warn
+            | Self::Expire => Purpose::Vital,
         }
     }
 }
@@ -177,10 +185,51 @@ impl Held {
         self.at.expiry.min(self.ceiling.unwrap_or(Moment::NEVER))
     }
 
+    /// How long it lives from when it was obtained or last renewed; none if it does not end.
+    pub(crate) fn life(&self) -> Option<Duration> {
+        (self.at.expiry < Moment::NEVER).then(|| self.at.expiry - self.begun)
+    }
+
+    /// When it ends however often it is renewed; none if that is not known.
+    pub(crate) fn last(&self) -> Option<Moment> {
+        let own = (!self.extends).then_some(self.at.expiry);
+        let longest = self.grant.lease.longest.map(|span| self.obtained + span);
+        own.into_iter().chain(longest).filter(|at| *at < Moment::NEVER).min()
+    }
+
+    /// When it is told next that it will end.
+    fn warning(&self, policy: &Policy) -> Option<(Moment, Step)> {
+        let below = policy.expiring?;
+        let life = self.at.expiry - self.begun;
+        let is_doomed = !self.extends && !self.grant.lease.ours;
+        let first = if life > below || is_doomed { below } else { life / 4 };
+        let left = self.told.map_or(first, |told| told / 2);
+        (left >= FLOOR).then(|| (self.at.expiry - left, Step::Warn))
+    }
+
+    /// Notes that it is told now, and says how much is left.
+    pub(crate) fn tell(&mut self, now: Moment) -> Duration {
+        let left = self.at.expiry - now;
+        self.told = Some(left);
+        left
+    }
+
+    /// Moves the end. What has more life than before is told of anew.
+    fn move_end(&mut self, expiry: Moment) {
+        if expiry - self.at.expiry > SLACK {
+            self.told = None;
+        }
+        self.at.expiry = expiry;
+    }
+
     /// The vital step, and when.
     fn vital(&self, not_before: Moment, is_refused: bool) -> (Moment, Step) {
         if self.is_overdue {
             return (not_before, Step::Replace);
+        }
+        // It could only be asked for what it is, and each question uses it up.
+        if self.grant.lease.is_counted && !self.grant.lease.ours {
+            return (Moment::NEVER, Step::Replace);
         }
         let at = self.at.soft.max(not_before);
         // From the hard instant on a renewal that failed is no plan, unless there is no other, or the other was refused.
@@ -194,7 +243,8 @@ impl Slot {
     /// What comes next, and when; nothing while it waits for its asker.
     pub(crate) fn next(&self, ground: &Ground) -> Option<(Moment, Step)> {
         let expire = self.held.as_ref().map(|held| (held.own_end(), Step::Expire));
-        let steps = [expire, self.waiting(), self.errand(ground)];
+        let warning = self.held.as_ref().and_then(|held| held.warning(&self.policy));
+        let steps = [expire, warning, self.waiting(), self.errand(ground)];
         steps.into_iter().flatten().filter(|(at, _)| *at < Moment::NEVER).min_by_key(|(at, _)| *at)
     }
 
@@ -247,7 +297,7 @@ impl Slot {
             schedule::instants(self.policy.renew, life.begun, expiry, life.round_trip, life.jitter);
         let at = Instants { soft: at.soft.max((life.begun + FLOOR).min(at.hard)), ..at };
         let held = Held {
-            extends: grant.lease.renewable,
+            extends: grant.lease.renewable && !grant.lease.is_counted,
             routine: self.routine(&grant, life.begun),
             grant: Arc::new(grant),
             obtained: life.begun,
@@ -260,8 +310,26 @@ impl Slot {
             is_foreign: life.is_foreign,
             asked: Duration::ZERO,
             afterlife: Moment::default(),
+            told: None,
         };
         (held, clamped)
+    }
+
+    /// Whether this is the token that is held already, which the caller brought: read again, it is no other.
+    pub(crate) fn has_brought(&self, grant: &Grant) -> bool {
+        let is_same = |held: &Held| !held.grant.lease.ours && held.grant.fields.is_same(&grant.fields);
+        !grant.lease.ours && grant.token().is_some() && self.held.as_ref().is_some_and(is_same)
+    }
+
+    /// Goes on with a token that was brought, by what was found when it was read again.
+    pub(crate) fn bring_again(&mut self, grant: Grant, life: Life) {
+        self.lockout.accept();
+        self.settle();
+        let (again, _) = self.hold(grant, life);
+        if let Some(held) = &mut self.held {
+            let told = held.told.filter(|_| again.at.expiry - held.at.expiry <= SLACK);
+            *held = Held { afterlife: held.afterlife, told, ..again };
+        }
     }
 
     fn routine(&self, grant: &Grant, now: Moment) -> Moment {
@@ -271,6 +339,9 @@ impl Slot {
             // Only tokens are looked up.
             Holding::Lease { .. } => return Moment::NEVER,
         };
+        if grant.lease.is_counted {
+            return Moment::NEVER;
+        }
         let own = every.map_or(Moment::NEVER, |every| every.after(now, self.jitter));
         own.min(grant.refresh_in.map_or(Moment::NEVER, |span| now + span.max(FLOOR)))
     }
@@ -308,7 +379,7 @@ impl Slot {
         held.extends = standing.renewable && is_full;
         if !granted.is_zero() {
             held.begun = started;
-            held.at.expiry = standing.ttl.map_or(Moment::NEVER, |ttl| started + ttl);
+            held.move_end(standing.ttl.map_or(Moment::NEVER, |ttl| started + ttl));
         }
         (held.at, _) = schedule::instants(renew, started, held.at.expiry, round_trip, jitter);
         held.extends
@@ -327,7 +398,13 @@ impl Slot {
         // A look-up counts whole seconds, so a small difference is no news and must not move the schedule.
         let moved = held.at.expiry.max(expiry) - held.at.expiry.min(expiry);
         if moved > SLACK * 2 {
+            held.move_end(expiry);
+            let soft = held.at.soft;
             (held.at, _) = schedule::instants(renew, held.begun, expiry, round_trip, jitter);
+            // What somebody has asked for meanwhile is still to be done.
+            if soft <= started + round_trip {
+                held.at.soft = soft.min(held.at.soft);
+            }
         }
     }
 

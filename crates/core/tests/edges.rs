@@ -5,34 +5,41 @@ mod world;
 use std::time::Duration;
 
 use leasehold_core::errand::Task;
-use leasehold_core::event::Event;
+use leasehold_core::event::{End, Event};
 use leasehold_core::ledger::Input;
 use leasehold_core::policy::{Every, Renew};
-use leasehold_core::{Failure, Kind, Policy, Retry, Scope, SlotId};
-use world::{Fault, Terms, World, seconds, terms};
-
-const ALL: &[&str] = &["login", "create", "read", "reread", "renew", "lookup", "revoke"];
+use leasehold_core::{Failure, Kind, Policy, Retry, Scope};
+use world::{ALL, Fate, Fault, Terms, World, fixed, seconds, terms};
 
 fn checked_each(span: u64) -> Policy {
     Policy { check: Some(Every::exactly(seconds(span))), ..Policy::default() }
-}
-
-/// What was told to have failed in a slot, with the number of attempts.
-fn failures(world: &World, of: SlotId) -> Vec<(Kind, &str, u16)> {
-    let failures = world.events.iter().filter_map(|event| match event {
-        Event::Failed { slot, failure, attempt } if *slot == of => Some((failure, *attempt)),
-        _ => None,
-    });
-    failures.map(|(failure, attempt)| (failure.kind(), failure.message(), attempt)).collect()
 }
 
 #[test]
 fn who_asks_for_what_is_there_is_told_of_no_failure() {
     let mut world = World::default();
     let slot = world.login();
-    world.pass(seconds(1));
+    world.pass(seconds(60));
+    world.fail(&["renew"], Kind::Unreachable);
+    world.tell(Input::Hurry(slot));
+    world.pass(Duration::from_millis(500));
     world.login();
-    assert_eq!((failures(&world, slot), world.count("login")), (vec![], 1));
+    let below = world.secret(1);
+    let told = [(Kind::Unreachable, "fault", 1)];
+    assert_eq!((world.failures(slot), world.failures(below), world.count("login")), (told.into(), vec![], 1));
+}
+
+#[test]
+fn who_asks_for_what_is_under_way_again_is_told_of_no_failure() {
+    let mut world = World::default();
+    world.fail(ALL, Kind::Unreachable);
+    let slot = world.login();
+    world.pass(Duration::from_millis(100));
+    world.mend();
+    world.latency = seconds(5);
+    world.pass(seconds(4));
+    world.login();
+    assert_eq!((world.failures(slot), world.count("login")), (vec![(Kind::Unreachable, "fault", 1)], 2));
 }
 
 #[test]
@@ -41,7 +48,7 @@ fn nothing_is_asked_for_with_a_token_that_is_given_back() {
     let login = world.login();
     world.tell(Input::Release(login));
     let slot = world.secret(1);
-    assert_eq!(failures(&world, slot), [(Kind::Invalid, "the token to ask with is given back", 0)]);
+    assert_eq!(world.failures(slot), [(Kind::Invalid, "the token to ask with is given back", 0)]);
 }
 
 #[test]
@@ -54,7 +61,7 @@ fn what_was_given_back_can_be_asked_for_anew() {
     world.login();
     world.pass(seconds(1));
     assert!(world.served(slot).is_some());
-    assert_eq!(failures(&world, slot), []);
+    assert_eq!(world.failures(slot), []);
 }
 
 #[test]
@@ -62,11 +69,11 @@ fn who_comes_later_is_told_what_is_wrong_at_once() {
     let mut world = World { fault: Some(Fault { words: ALL, kind: Kind::Denied }), ..World::default() };
     let slot = world.login();
     world.pass(Duration::from_millis(500));
-    assert_eq!(failures(&world, slot), [(Kind::Denied, "fault", 1)]);
+    assert_eq!(world.failures(slot), [(Kind::Denied, "fault", 1)]);
     world.login();
-    assert_eq!(failures(&world, slot), [(Kind::Denied, "fault", 1); 2]);
+    assert_eq!(world.failures(slot), [(Kind::Denied, "fault", 1); 2]);
     let below = world.secret(1);
-    assert_eq!(failures(&world, below), [(Kind::Denied, "fault", 1)]);
+    assert_eq!(world.failures(below), [(Kind::Denied, "fault", 1)]);
 }
 
 #[test]
@@ -94,7 +101,7 @@ fn that_a_token_is_found_dead_is_no_failure_of_what_waits_for_another() {
     world.tell(Input::Reject(login, 1));
     let slot = world.secret(1);
     world.pass(seconds(20));
-    assert_eq!((failures(&world, slot), world.value(slot)), (vec![], Some("one")));
+    assert_eq!((world.failures(slot), world.value(slot)), (vec![], Some("one")));
 }
 
 #[test]
@@ -164,13 +171,13 @@ fn attempts_are_counted_from_the_last_success() {
     let slot = world.ask(0, Scope::Login, None, checked_each(60));
     world.pass(seconds(30));
     for _ in 0..2 {
-        world.fault = Some(Fault { words: ALL, kind: Kind::Unreachable });
+        world.fail(ALL, Kind::Unreachable);
         world.tell(Input::Hurry(slot));
         world.pass(Duration::from_millis(500));
-        world.fault = None;
+        world.mend();
         world.pass(seconds(120));
     }
-    assert_eq!(failures(&world, slot), [(Kind::Unreachable, "fault", 1); 2]);
+    assert_eq!(world.failures(slot), [(Kind::Unreachable, "fault", 1); 2]);
 }
 
 #[test]
@@ -209,10 +216,10 @@ fn a_static_secret_that_is_refused_is_read_again_at_once_though_a_reading_failed
     world.login();
     let slot = world.secret(1);
     world.pass(seconds(60));
-    world.fault = Some(Fault { words: &["reread"], kind: Kind::Denied });
+    world.fail(&["reread"], Kind::Denied);
     world.tell(Input::Hurry(slot));
     world.pass(seconds(2));
-    world.fault = None;
+    world.mend();
     world.tell(Input::Reject(slot, 1));
     world.pass(seconds(5));
     assert_eq!(world.count("reread"), 2);
@@ -263,7 +270,7 @@ fn nobody_waits_for_a_verdict_that_does_not_come() {
     world.login();
     let slot = world.secret(1);
     world.pass(seconds(60));
-    world.fault = Some(Fault { words: &["lookup"], kind: Kind::Unreachable });
+    world.fail(&["lookup"], Kind::Unreachable);
     world.tell(Input::Reject(slot, 1));
     world.pass(seconds(1));
     world.tell(Input::Hurry(slot));
@@ -277,10 +284,10 @@ fn what_is_said_of_a_token_that_has_ended_meanwhile_does_not_matter() {
     let slot = world.login();
     world.pass(seconds(5));
     world.latency = seconds(25);
-    world.fault = Some(Fault { words: &["renew"], kind: Kind::Denied });
+    world.fail(&["renew"], Kind::Denied);
     world.tell(Input::Hurry(slot));
     world.pass(seconds(26));
-    assert_eq!((world.served(slot), failures(&world, slot)), (None, vec![]));
+    assert_eq!((world.served(slot), world.failures(slot)), (None, vec![]));
 }
 
 #[test]
@@ -288,12 +295,124 @@ fn what_was_replaced_is_given_back_at_once_when_all_ends() {
     let login = Terms { max_ttl: Some(seconds(3_600)), ..terms(3_600) };
     let mut world = World { login, ..World::default() };
     world.login();
-    while world.count("login") < 2 {
-        world.pass(seconds(1));
-    }
+    world.pass_until(seconds(1), |world| world.count("login") == 2);
     world.pass(seconds(1));
     assert_eq!(world.alive().len(), 2, "the old one lives on beside the new one");
     world.tell(Input::Stop);
     world.pass(seconds(2));
     assert_eq!(world.alive(), <[&str; 0]>::default());
+}
+
+#[test]
+fn a_token_that_is_revoked_again_and_again_is_replaced_once_a_second() {
+    let mut world = World::default();
+    let slot = world.login();
+    for generation in 1..=10 {
+        world.pass_until(Duration::from_millis(10), |world| world.served(slot).is_some());
+        world.revoke(&world.served(slot).unwrap());
+        world.tell(Input::Reject(slot, generation));
+        world.pass(Duration::from_millis(50));
+    }
+    let logins: Vec<_> = world.calls.iter().filter(|(_, word)| *word == "login").map(|(at, _)| *at).collect();
+    let pauses = logins.windows(2).map(|pair| pair[1] - pair[0]);
+    assert!(pauses.clone().all(|pause| pause >= seconds(1)), "{:?}", pauses.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_waits_for_a_verdict_ends_at_its_time_all_the_same() {
+    let mut world = World { lease: fixed(50), ..World::default() };
+    let login = world.login();
+    let slot = world.dynamic(1);
+    let started = world.now;
+    world.pass(seconds(5));
+    // The token is under way for half a minute, and then its look-up for another.
+    world.fates = [Some(Fate::Lost), Some(Fate::Lost)].into();
+    world.tell(Input::Hurry(login));
+    world.tell(Input::Reject(slot, 1));
+    world.pass_until(Duration::from_millis(5), |world| world.served(slot).is_none());
+    assert!(world.ended(slot, End::Expired) && world.faults.is_empty(), "{:?}", world.faults);
+    assert_eq!(world.count("lookup"), 1, "no verdict yet");
+    assert_eq!(world.now, started + seconds(50) + Duration::from_millis(5));
+}
+
+#[test]
+fn a_static_secret_is_read_again_when_the_server_says_so() {
+    let mut world = World { refresh_in: Some(seconds(100)), ..World::default() };
+    world.login();
+    world.ask(1, world::secret("secret/db"), Some(0), Policy { refresh: None, ..Policy::default() });
+    world.pass(seconds(950));
+    assert_eq!(world.count("reread"), 9);
+}
+
+#[test]
+fn a_renewal_that_gives_less_than_it_was_asked_for_is_the_last() {
+    let login = Terms { ours: false, ..terms(100) };
+    let mut world = World { login, usual: Some(seconds(50)), ..World::default() };
+    world.login();
+    world.pass(seconds(150));
+    assert_eq!((world.count("renew"), world.count("login")), (1, 2), "{:?}", world.calls);
+}
+
+#[test]
+fn a_look_up_that_counts_whole_seconds_moves_nothing() {
+    let check = |less: Duration, is_moved: bool| {
+        let mut world = World::default();
+        let slot = world.ask(0, Scope::Login, None, checked_each(60));
+        world.pass(seconds(30));
+        let expiry = |world: &World| world.ledger.status_of(slot).and_then(|status| status.expiry);
+        let before = expiry(&world);
+        let id = world.served(slot).unwrap();
+        let entry = world.entries.get_mut(&id).unwrap();
+        entry.ends = entry.ends.map(|ends| ends - less);
+        world.pass(seconds(60));
+        assert_eq!((expiry(&world) != before, world.count("lookup")), (is_moved, 1), "{less:?}");
+    };
+    check(Duration::from_millis(1_500), false);
+    check(Duration::from_millis(2_500), true);
+}
+
+#[test]
+fn a_lease_that_is_refused_is_asked_for_once_a_minute_and_never_given_up() {
+    let mut world = World::default();
+    world.login();
+    world.fail(&["read"], Kind::Denied);
+    world.dynamic(1);
+    world.pass(seconds(600));
+    assert!((10..=14).contains(&world.count("read")), "{}", world.count("read"));
+    assert!(!world.events.iter().any(|event| matches!(event, Event::Halted { .. })));
+}
+
+#[test]
+fn after_the_hard_instant_a_server_may_ask_to_wait_for_half_of_what_is_left() {
+    fn throttled(task: &Task) -> Option<Failure> {
+        let slow = Failure::new(Kind::Throttled, "slow").with_retry(Retry::After(Some(seconds(120))));
+        matches!(task, Task::Renew(..)).then_some(slow)
+    }
+    // What was brought is renewed to its end.
+    let login = Terms { ours: false, ..terms(1_000) };
+    let mut world = World { login, rule: Some(throttled), ..World::default() };
+    world.login();
+    let end = world.now + seconds(1_000);
+    world.pass(seconds(1_000));
+    let tries = world.calls.iter().filter(|(_, word)| *word == "renew").map(|(at, _)| end - *at);
+    let left: Vec<_> = tries.filter(|left| *left < seconds(99) && *left > seconds(5)).collect();
+    assert!(left.len() > 3, "{left:?}");
+    for pair in left.windows(2) {
+        assert!(pair[1] <= pair[0] / 2 && pair[1] + seconds(1) > pair[0] / 2, "{left:?}");
+    }
+}
+
+#[test]
+fn a_lease_that_is_gone_is_replaced_at_once_though_another_was_refused_before() {
+    let mut world = World { lease: fixed(600), ..World::default() };
+    world.login();
+    let slot = world.dynamic(1);
+    world.pass(seconds(1));
+    world.fail(&["read"], Kind::Denied);
+    world.pass_until(seconds(1), |world| world.count("read") == 4);
+    world.mend();
+    world.revoke(&world.served(slot).unwrap());
+    world.tell(Input::Reject(slot, 1));
+    world.pass(seconds(1));
+    assert!(world.is_alive(&world.served(slot).unwrap()));
 }

@@ -202,6 +202,9 @@ pub struct Record {
     /// How long it can live at most, renewals included; none if only the server's own limits count.
     #[serde(default, deserialize_with = "parse::span_or_none")]
     pub explicit_max_ttl: Option<Duration>,
+    /// When it was made, in the server's seconds since 1970.
+    #[serde(default, deserialize_with = "parse::or_default")]
+    pub creation_time: u64,
     /// The period within which it must be renewed, of a periodic token.
     #[serde(default, deserialize_with = "parse::span_or_none")]
     pub period: Option<Duration>,
@@ -244,6 +247,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// How long it still lives; none if it does not end. In its last second the server says of one that ends what it
+    /// says of one that does not: that zero is left.
+    pub fn left(&self) -> Option<Duration> {
+        self.ttl.or_else(|| (!self.is_endless()).then_some(Duration::ZERO))
+    }
+
     /// Whether it never ends by its own time.
     pub fn is_endless(&self) -> bool {
         self.ttl.is_none() && self.expire_time.is_none()
@@ -300,6 +309,18 @@ mod tests {
         check(&batch, Method::Post, "auth/token/create-orphan", Some(r#"{"type":"batch","num_uses":2}"#));
         let by_role = Create { role: Some("agent".into()), policies: vec!["a".into()], ..Create::default() };
         check(&by_role, Method::Post, "auth/token/create/agent", Some(r#"{"policies":["a"]}"#));
+    }
+
+    #[test]
+    fn the_last_second_is_not_taken_for_eternity() {
+        let check = |ttl: u64, expire_time: &str, expect: Option<u64>| {
+            let body = format!(r#"{{"data":{{"ttl":{ttl},"expire_time":{expire_time}}}}}"#);
+            let record = Lookup(Subject::Own).answer(&Reply::new(200, None, body.into())).unwrap();
+            assert_eq!(record.left().map(|left| left.as_secs()), expect, "{ttl} {expire_time}");
+        };
+        check(0, "null", None);
+        check(0, r#""2026-11-22T08:00:00Z""#, Some(0));
+        check(9, r#""2026-11-22T08:00:00Z""#, Some(9));
     }
 
     #[test]

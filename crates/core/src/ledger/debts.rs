@@ -118,11 +118,13 @@ impl Ledger {
         grant: Grant,
         asker: Option<Arc<Grant>>,
         ground: Option<(SlotId, u32)>,
+        root: SlotId,
     ) {
         let expiry = grant.lease.ttl.map_or(Moment::NEVER, |ttl| self.now + ttl);
         let is_foreign = asker.as_ref().is_some_and(|asker| grant.is_foreign(asker));
         let by = ground.map_or(0, |(_, generation)| generation);
-        self.file(Debt { asker, by, ground, is_foreign, ..Debt::new(Arc::new(grant), id, self.now, expiry) });
+        let debt = Debt::new(Arc::new(grant), id, self.now, expiry);
+        self.file(Debt { asker, by, ground, is_foreign, root, ..debt });
     }
 
     /// Plans to give back what a slot held in this generation, by the right of this token.
@@ -153,7 +155,7 @@ impl Ledger {
         if debt.is_link() && !is_ground {
             return None;
         }
-        debt.root = self.slots.get(&debt.slot).map_or(debt.slot, |slot| slot.root);
+        debt.root = self.slots.get(&debt.slot).map_or(debt.root, |slot| slot.root);
         let id = DebtId(self.number());
         if let Some(token) = debt.token() {
             self.grounds.insert(token, id);
@@ -277,7 +279,7 @@ impl Ledger {
     fn is_used(&self, id: DebtId) -> bool {
         let Some(debt) = self.debts.get(&id) else { return false };
         let lives_on = |slot: &Slot| {
-            let held = slot.held.as_ref().filter(|held| held.ceiling.is_some() && held.is_grounded());
+            let held = slot.held.as_ref().filter(|held| held.is_grounded());
             let flight = slot.flight.as_ref().filter(|flight| flight.step.may_obtain());
             held.is_some_and(|held| held.ground == debt.generation)
                 || flight.is_some_and(|flight| flight.ground == debt.generation)

@@ -32,12 +32,17 @@ impl Ledger {
             && !self.is_known(done.slot, &grant)
             && !self.is_seeded(Seeded::ForgetLate)
         {
-            let (asker, ground) = match stray {
-                Some(stray) => (stray.asker, stray.ground),
-                None => (self.asker_grant(done.slot), None),
+            let (asker, ground, root) = match stray {
+                Some(stray) => (stray.asker, stray.ground, stray.root),
+                None => (self.asker_grant(done.slot), None, self.some_identity(done.slot)),
             };
-            self.give_back(done.slot, grant, asker, ground);
+            self.give_back(done.slot, grant, asker, ground, root);
         }
+    }
+
+    /// By whose pace to give back what came so late that nobody knows whose it is: that of any, but never one of its own.
+    fn some_identity(&self, slot: SlotId) -> SlotId {
+        self.paces.keys().next().copied().unwrap_or(slot)
     }
 
     /// Whether a late answer is only the copy of one that came before.
@@ -76,7 +81,8 @@ impl Ledger {
         let is_over = life.is_over(&grant, now);
         if slot.is_released || is_over {
             let ground = slot.asker.map(|asker| (asker, flight.ground));
-            self.give_back(id, grant, flight.asker.clone(), ground);
+            let root = slot.root;
+            self.give_back(id, grant, flight.asker.clone(), ground, root);
             if is_over {
                 let late = Failure::new(Kind::Unreachable, "what came had ended on its way");
                 self.failed(id, flight.step, &late);
@@ -90,7 +96,19 @@ impl Ledger {
                 return self.reread(id, &grant, flight.started);
             }
         }
+        if self.slots.get(&id).is_some_and(|slot| slot.has_brought(&grant)) {
+            return self.bring_again(id, grant, life);
+        }
         self.take_over(id, grant, life);
+    }
+
+    /// The caller's token was read again and is the same: nothing is published, and nothing below it has to move.
+    fn bring_again(&mut self, id: SlotId, grant: Grant, life: Life) {
+        let ttl = grant.lease.ttl;
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.bring_again(grant, life);
+        }
+        self.note(Event::Checked { slot: id, ttl });
     }
 
     fn reread(&mut self, id: SlotId, grant: &Grant, started: Moment) {
@@ -201,7 +219,7 @@ impl Ledger {
                     self.park(id, asker);
                 }
             }
-            (Step::GiveUp | Step::Unpark | Step::Expire, _) => {}
+            (Step::GiveUp | Step::Unpark | Step::Warn | Step::Expire, _) => {}
         }
         // That a token is dead is no reason for what waits below it: there will be another.
         if step != Step::Check || !is_dead {
@@ -274,7 +292,8 @@ impl Ledger {
         self.flights.remove(&flight.errand);
         if flight.step.may_obtain() {
             let ground = asker.map(|asker| (asker, flight.ground));
-            let stray = Stray { asker: flight.asker.clone(), ground, until: self.now + Errand::PATIENCE };
+            let (asker, until) = (flight.asker.clone(), self.now + Errand::PATIENCE);
+            let stray = Stray { asker, ground, root: slot.root, until };
             self.strays.insert(flight.errand, stray);
         }
         let lost = Failure::new(Kind::Unreachable, "no answer in time").with_retry(Retry::Ambiguous);
@@ -292,6 +311,16 @@ impl Ledger {
     pub(super) fn unpark(&mut self, id: SlotId) {
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.parked = None;
+        }
+        self.arm(id);
+    }
+
+    /// Tells that what is held will end.
+    pub(super) fn warn(&mut self, id: SlotId) {
+        let now = self.now;
+        let held = self.slots.get_mut(&id).and_then(|slot| slot.held.as_mut());
+        if let Some(left) = held.map(|held| held.tell(now)) {
+            self.note(Event::Expiring { slot: id, left });
         }
         self.arm(id);
     }

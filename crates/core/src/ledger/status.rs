@@ -1,10 +1,13 @@
 //! What can be told of a slot: stages, times and counts, never a value.
 
+use std::time::Duration;
+
 use super::Ledger;
 use crate::failure::Failure;
+use crate::grant::Lease;
 use crate::moment::Moment;
 use crate::scope::SlotId;
-use crate::slot::{Slot, Step};
+use crate::slot::{Held, Slot, Step};
 
 /// Where a slot is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +40,13 @@ pub struct SlotStatus {
     /// When what is held ends: the least of its own end and those of the tokens it lives on. `None` if nothing
     /// is held or it does not end by itself.
     pub expiry: Option<Moment>,
+    /// When it ends however often it is renewed: known from the beginning, or since a renewal gave less than was asked.
+    /// What is ours is replaced before. `None` if it is not known, or nothing is held.
+    pub last: Option<Moment>,
+    /// How long it lives from when it was obtained or last renewed. `None` if nothing is held or it does not end.
+    pub life: Option<Duration>,
+    /// The terms on which it was obtained.
+    pub lease: Option<Lease>,
     /// When something happens to it next, if anything is planned.
     pub due: Option<Moment>,
     /// The last failure since the last success.
@@ -67,6 +77,9 @@ impl Ledger {
             stage: stage(slot),
             generation: slot.generation,
             expiry,
+            last: slot.held.as_ref().and_then(Held::last),
+            life: slot.held.as_ref().and_then(Held::life),
+            lease: slot.held.as_ref().map(|held| held.grant.lease.clone()),
             due: slot.armed,
             failure: slot.trouble.failure.clone(),
             attempts: slot.trouble.attempts,
@@ -82,7 +95,7 @@ fn stage(slot: &Slot) -> Stage {
     match (slot.held.is_some(), slot.flight.as_ref().map(|flight| flight.step)) {
         (false, None) => Stage::Empty,
         (false, Some(_)) => Stage::Fetching,
-        (true, None | Some(Step::GiveUp | Step::Unpark | Step::Expire)) => Stage::Live,
+        (true, None | Some(Step::GiveUp | Step::Unpark | Step::Warn | Step::Expire)) => Stage::Live,
         (true, Some(Step::Renew)) => Stage::Renewing,
         (true, Some(Step::Refresh | Step::Check)) => Stage::Refreshing,
         (true, Some(Step::Obtain | Step::Replace)) => Stage::Replacing,

@@ -110,7 +110,7 @@ impl Server {
         let ours = *scope != Scope::Login || !customs.is_brought;
         Grant {
             fields: Fields::from_iter([(field, Secret::new(name.0.to_string()))]),
-            lease: Lease { holding, ttl: Some(terms.ttl), renewable, ours },
+            lease: Lease { holding, ttl: Some(terms.ttl), renewable, ours, ..Lease::STATIC },
             version: None,
             refresh_in: None,
         }

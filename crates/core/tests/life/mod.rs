@@ -9,13 +9,12 @@ use leasehold_core::{Course, Holding, Kind, Policy, Scope, SlotId};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::world::{self, Batch, Fate, Fault, Terms, World, seconds};
+use crate::world::{self, ALL, Batch, Fate, Terms, World, seconds};
 
 /// What the pace lets pass at once: both bursts, and one each that is due in that moment.
 const BURST: usize = 16 + 4 + 2;
 /// One call of each slot may pass in the moment after its turn, since a turn is good for two seconds.
 const SLACK: usize = 2 * 2;
-const ALL: &[&str] = &["login", "create", "read", "reread", "renew", "lookup", "revoke"];
 
 /// A slot of the tree that every life is told of: 0 is a login, 1 a token below it.
 const SLOTS: u32 = 7;
@@ -256,7 +255,7 @@ impl Life {
                 }
             }
             Step::Break(words, kind) => {
-                self.world.fault = Some(Fault { words, kind });
+                self.world.fail(words, kind);
                 let rank = |course| course != Course::Transient;
                 if self.worst.is_none_or(|worst| !rank(worst)) {
                     self.worst = Some(kind.course());
@@ -285,7 +284,7 @@ impl Life {
     /// Ends what was broken. Whatever is wanted is good again within ten seconds; within a quarter of an hour where
     /// logins may have been refused.
     fn mend(&mut self) {
-        self.world.fault = None;
+        self.world.mend();
         if self.world.fates.iter().any(Option::is_some) || !self.world.under_way.is_empty() {
             self.world.fates.clear();
             // What went astray is given up after its time.
@@ -351,12 +350,14 @@ impl Life {
     /// Gives everything back, and looks what is left.
     pub(crate) fn end(&mut self) {
         self.judge_pace();
-        self.world.fault = None;
+        self.world.mend();
         self.world.fates.clear();
         self.wanted = [None; SLOTS as usize];
         self.world.tell(Input::Stop);
         self.judge();
-        self.world.pass(seconds(300));
+        // What was tried before is given back at the usual pace: one a second.
+        let backlog = self.world.ledger.owed().count() as u64;
+        self.world.pass(seconds(300 + backlog));
         self.judge();
         let owed: Vec<_> = self.world.ledger.owed().filter_map(|(_, holding, _)| label(holding)).collect();
         let left = self.world.alive().into_iter().filter(|id| self.world.entries[*id].is_owed);

@@ -1,5 +1,12 @@
 //! A ledger, a server and a clock in one box: hours pass in milliseconds.
-#![allow(dead_code, clippy::expect_used, reason = "a test harness of which each story uses a part")]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::expect_used,
+    reason = "a test harness of which each story uses a part"
+)]
+
+mod server;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -7,53 +14,20 @@ use std::time::Duration;
 
 use leasehold_core::errand::{Done, Errand, ErrandId, Outcome, Standing, Task};
 use leasehold_core::event::{End, Event};
-use leasehold_core::ledger::{Ask, Input, Output};
-use leasehold_core::name::{Place, Reference};
+use leasehold_core::ledger::{Ask, Input, Output, SlotStatus};
 use leasehold_core::policy::Jitter;
 use leasehold_core::{
-    Failure, Fields, Grant, Holding, Kind, Lease, Ledger, Moment, Policy, Retry, Scope, Secret, SlotId,
+    Failure, Grant, Holding, Kind, Lease, Ledger, Moment, Policy, Retry, Scope, Secret, SlotId,
 };
+
+pub(crate) use server::{Batch, Entry, Terms, fixed, secret, terms};
 
 pub(crate) fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// Terms of ours that can be renewed for ever.
-pub(crate) fn terms(ttl: u64) -> Terms {
-    Terms { ttl: Some(seconds(ttl)), max_ttl: None, renewable: true, ours: true }
-}
-
-/// What the server knows of one token or lease.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) parent: Option<String>,
-    pub(crate) ends: Option<Moment>,
-    pub(crate) limit: Option<Moment>,
-    pub(crate) renewable: bool,
-    pub(crate) is_revoked: bool,
-    /// Its holder was told of it, and has to give it back.
-    pub(crate) is_owed: bool,
-    /// A renewal was carried out whose answer was not heard: its holder knows less of it than the server.
-    pub(crate) is_ambiguous: bool,
-}
-
-/// The server's settings, which a story may change at any time.
-#[derive(Clone, Debug)]
-pub(crate) struct Terms {
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) max_ttl: Option<Duration>,
-    pub(crate) renewable: bool,
-    pub(crate) ours: bool,
-}
-
-/// Which tokens are batch tokens: without an accessor, and so without revocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Batch {
-    None,
-    /// Those below a login.
-    Children,
-    All,
-}
+/// All sorts of calls.
+pub(crate) const ALL: &[&str] = &["login", "create", "read", "reread", "renew", "lookup", "revoke"];
 
 /// What happens to the calls of one sort.
 pub(crate) type Rule = fn(&Task) -> Option<Failure>;
@@ -92,6 +66,10 @@ pub(crate) struct World {
     pub(crate) now: Moment,
     pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) login: Terms,
+    /// What else the server says of tokens and leases: how long they can live at most, and whether their uses are counted.
+    pub(crate) more: Lease,
+    /// The token that a login finds, of those that were brought.
+    pub(crate) same: Option<Arc<Grant>>,
     /// How much a renewal gives that asks for nothing.
     pub(crate) usual: Option<Duration>,
     pub(crate) lease: Terms,
@@ -130,6 +108,8 @@ impl Default for World {
             now: Moment::default() + seconds(1_000_000),
             entries: BTreeMap::new(),
             login: terms.clone(),
+            more: Lease::STATIC,
+            same: None,
             usual: terms.ttl,
             lease: terms,
             secret: "one".into(),
@@ -176,6 +156,35 @@ impl World {
         self.ask(slot, secret("database/creds/app"), Some(0), Policy::default())
     }
 
+    /// Asks, with the login, for a token below it in this slot.
+    pub(crate) fn child(&mut self, slot: u32) -> SlotId {
+        self.ask(slot, Scope::Child, Some(0), Policy::default())
+    }
+
+    /// A login, a token below it and a lease below that, in slots 0 to 2, a second after they were asked for.
+    pub(crate) fn family(&mut self) -> [SlotId; 3] {
+        let (login, parent) = (self.login(), self.child(1));
+        let lease = self.ask(2, secret("database/creds/app"), Some(1), Policy::default());
+        self.pass(seconds(1));
+        [login, parent, lease]
+    }
+
+    /// From now on calls of these sorts fail in this way.
+    pub(crate) fn fail(&mut self, words: &'static [&'static str], kind: Kind) {
+        self.fault = Some(Fault { words, kind });
+    }
+
+    /// Calls fail no more.
+    pub(crate) fn mend(&mut self) {
+        self.fault = None;
+    }
+
+    /// Replaces a token, which what lives on it cannot follow.
+    pub(crate) fn replace_alone(&mut self, token: SlotId, kind: Kind) {
+        self.fail(&["read"], kind);
+        self.tell(Input::Hurry(token));
+    }
+
     pub(crate) fn tell(&mut self, input: Input) {
         self.ledger.handle(self.now, input);
         self.drain();
@@ -193,6 +202,19 @@ impl World {
             }
         }
         self.now = end;
+    }
+
+    /// Lets time pass in steps until this is so.
+    pub(crate) fn pass_until(&mut self, step: Duration, is_so: impl Fn(&Self) -> bool) {
+        let most = 10_000;
+        let is_reached = (0..most).any(|_| {
+            let is_reached = is_so(self);
+            if !is_reached {
+                self.pass(step);
+            }
+            is_reached
+        });
+        assert!(is_reached, "not within {:?}", step * most);
     }
 
     /// The machine sleeps: time passes and nobody does anything.
@@ -295,14 +317,8 @@ impl World {
 
     fn lives_on(&self, id: &str, ground: &str) -> bool {
         let Some(entry) = self.entries.get(id) else { return false };
-        id == ground || !is_foreign(id) && entry.parent.as_ref().is_some_and(|it| self.lives_on(it, ground))
-    }
-
-    /// Whether it has ended by time, or what it lives on.
-    pub(crate) fn is_over(&self, id: &str) -> bool {
-        let Some(entry) = self.entries.get(id) else { return false };
-        entry.ends.is_some_and(|ends| ends <= self.now)
-            || !is_foreign(id) && entry.parent.as_ref().is_some_and(|parent| self.is_over(parent))
+        id == ground
+            || !server::is_foreign(id) && entry.parent.as_ref().is_some_and(|it| self.lives_on(it, ground))
     }
 
     fn draw(&mut self) -> Jitter {
@@ -362,109 +378,8 @@ impl World {
         self.pending.insert((self.now + after, self.serial), answer);
     }
 
-    fn answer(&mut self, errand: &Errand) -> Result<Outcome, Failure> {
-        let asker = errand.asker.as_deref().map(name);
-        let needs_asker = match &errand.task {
-            Task::Obtain(scope) => *scope != Scope::Login,
-            Task::Refresh(_) => true,
-            Task::Renew(grant, _) | Task::Check(grant) | Task::Revoke(grant) => grant.token().is_none(),
-        };
-        if needs_asker && asker.is_none() {
-            return Err(Failure::new(Kind::Invalid, "missing client token"));
-        }
-        if needs_asker && asker.as_ref().is_some_and(|asker| !self.is_alive(asker)) {
-            return Err(Failure::new(Kind::Expired, "permission denied"));
-        }
-        match &errand.task {
-            Task::Obtain(Scope::Login) => Ok(self.give(&self.login.clone(), "token", None)),
-            Task::Obtain(Scope::Child) => Ok(self.give(&self.lease.clone(), "token", asker)),
-            Task::Obtain(Scope::Secret(reference)) if is_static(reference.path.as_str()) => Ok(self.read()),
-            Task::Obtain(Scope::Secret(_)) => Ok(self.give(&self.lease.clone(), "lease", asker)),
-            Task::Refresh(_) => Ok(self.read()),
-            Task::Renew(grant, increment) => self.renew(&name(grant), *increment),
-            Task::Check(grant) if grant.token().is_none() => {
-                self.broken(&format!("{} looked up like a token", name(grant)));
-                Err(Failure::new(Kind::Invalid, "this is no token"))
-            }
-            Task::Check(grant) => self.check(&name(grant)),
-            Task::Revoke(grant) => {
-                self.revoke(&name(grant));
-                Ok(Outcome::Revoked)
-            }
-        }
-    }
-
-    fn read(&self) -> Outcome {
-        let fields = Fields::from_iter([("password", Secret::new(self.secret.clone()))]);
-        Outcome::Granted(Grant { fields, lease: Lease::STATIC, version: None, refresh_in: self.refresh_in })
-    }
-
-    fn give(&mut self, terms: &Terms, sort: &str, parent: Option<String>) -> Outcome {
-        self.serial += 1;
-        let realm = if sort == "lease" { self.realm } else { "" };
-        let id = format!("{sort}-{}{realm}", self.serial);
-        let is_batch = self.batch == Batch::All || self.batch == Batch::Children && parent.is_some();
-        let limit = terms.max_ttl.map(|max| self.now + max);
-        let ends = terms.ttl.map(|ttl| self.now + ttl);
-        let entry = Entry {
-            parent,
-            ends,
-            limit,
-            renewable: terms.renewable,
-            is_revoked: false,
-            is_owed: false,
-            is_ambiguous: false,
-        };
-        self.entries.insert(id.clone(), entry);
-        let accessor = (!is_batch).then(|| id.as_str().into());
-        let (holding, field) = match sort {
-            "token" => (Holding::Token { accessor }, Grant::TOKEN),
-            _ => (Holding::Lease { id: id.as_str().into() }, "password"),
-        };
-        let lease = Lease { holding, ttl: terms.ttl, renewable: terms.renewable, ours: terms.ours };
-        let fields = Fields::from_iter([(field, Secret::new(id))]);
-        Outcome::Granted(Grant { fields, lease, version: None, refresh_in: None })
-    }
-
-    fn renew(&mut self, id: &str, increment: Option<Duration>) -> Result<Outcome, Failure> {
-        if !self.is_alive(id) {
-            return Err(Failure::new(Kind::Expired, "permission denied"));
-        }
-        let now = self.now;
-        let Some(entry) = self.entries.get_mut(id) else { unreachable!("alive") };
-        if !entry.renewable {
-            return Err(Failure::new(Kind::Invalid, "lease is not renewable"));
-        }
-        let asked = now + increment.or(self.usual).unwrap_or_default();
-        let ends = entry.limit.map_or(asked, |limit| asked.min(limit));
-        entry.ends = Some(ends);
-        Ok(Outcome::Standing(Standing { ttl: Some(ends - now), renewable: true, capped: ends < asked }))
-    }
-
-    fn check(&self, id: &str) -> Result<Outcome, Failure> {
-        if !self.is_alive(id) {
-            return Err(Failure::new(Kind::Expired, "permission denied"));
-        }
-        let entry = &self.entries[id];
-        let ttl = entry.ends.map(|ends| ends - self.now);
-        Ok(Outcome::Standing(Standing { ttl, renewable: entry.renewable, capped: false }))
-    }
-
-    pub(crate) fn revoke(&mut self, id: &str) {
-        if let Some(entry) = self.entries.get_mut(id) {
-            entry.is_revoked = true;
-        }
-    }
-
-    /// Whether the server would accept it: not revoked, not over, and so all above it.
-    pub(crate) fn is_alive(&self, id: &str) -> bool {
-        let Some(entry) = self.entries.get(id) else { return false };
-        let is_alive = !entry.is_revoked && entry.ends.is_none_or(|ends| ends > self.now);
-        is_alive && (is_foreign(id) || entry.parent.as_ref().is_none_or(|parent| self.is_alive(parent)))
-    }
-
-    pub(crate) fn alive(&self) -> Vec<&str> {
-        self.entries.keys().map(String::as_str).filter(|id| self.is_alive(id)).collect()
+    pub(crate) fn status(&self, slot: SlotId) -> SlotStatus {
+        self.ledger.status_of(slot).expect("a slot that was asked for")
     }
 
     /// The name under which the server knows what a slot serves.
@@ -484,6 +399,25 @@ impl World {
         self.events.contains(&Event::Ended { slot, end })
     }
 
+    /// What was told to have failed in a slot, with the number of attempts.
+    pub(crate) fn failures(&self, of: SlotId) -> Vec<(Kind, &str, u16)> {
+        let failures = self.events.iter().filter_map(|event| match event {
+            Event::Failed { slot, failure, attempt } if *slot == of => Some((failure, *attempt)),
+            _ => None,
+        });
+        failures.map(|(failure, attempt)| (failure.kind(), failure.message(), attempt)).collect()
+    }
+
+    /// Whether the ledger says that this is still to be given back.
+    pub(crate) fn is_owed(&self, id: &str) -> bool {
+        let named = |holding: &Holding| match holding {
+            Holding::Token { accessor } => accessor.as_deref() == Some(id),
+            Holding::Lease { id: have } => **have == *id,
+            Holding::Nothing => false,
+        };
+        self.ledger.owed().any(|(_, holding, _)| named(holding))
+    }
+
     /// The largest number of calls within any span of this length.
     pub(crate) fn peak(&self, span: Duration) -> usize {
         let mut from = 0;
@@ -495,22 +429,6 @@ impl World {
         };
         self.calls.iter().enumerate().map(within).max().unwrap_or(0)
     }
-}
-
-pub(crate) fn secret(path: &str) -> Scope {
-    match Reference::parse(&format!("vault://{path}")).expect("a path").place() {
-        Place::Vault(reference) => Scope::Secret(reference.clone()),
-        _ => unreachable!("a vault reference"),
-    }
-}
-
-fn is_static(path: &str) -> bool {
-    path.starts_with("secret/")
-}
-
-/// Whether it is in another namespace than its token, and so does not end with that.
-fn is_foreign(id: &str) -> bool {
-    id.contains('.')
 }
 
 /// The name under which the server knows it. A token's value is its name here, since a batch token has no other.
