@@ -345,6 +345,7 @@ fn leased_grant(material: Material) -> Grant {
             ttl: Some(material.lease_duration),
             renewable: material.renewable,
             ours: true,
+            ..Lease::STATIC
         },
     };
     Grant { fields: material.fields, lease, version: None, refresh_in: material.rotates_in }

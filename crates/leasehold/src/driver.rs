@@ -5,7 +5,7 @@ mod probe;
 mod waiters;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leasehold_core::errand::{Done, Errand, Task};
@@ -53,6 +53,7 @@ enum Message {
     Refused(SlotId, Option<Arc<Grant>>, Answer),
     Tell(Input),
     Status(oneshot::Sender<Vec<SlotStatus>>),
+    StatusOf(SlotId, oneshot::Sender<Option<SlotStatus>>),
     Stop(Duration, oneshot::Sender<Vec<Owed>>),
 }
 
@@ -71,7 +72,8 @@ pub struct Owed {
 pub struct Engine {
     messages: mpsc::UnboundedSender<Message>,
     events: broadcast::Sender<Event>,
-    task: JoinHandle<()>,
+    /// None once it was joined.
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Engine {
@@ -105,7 +107,7 @@ impl Engine {
             reason = "the engine joins it in `stop`, and aborts it when dropped"
         )]
         let task = tokio::spawn(driver.run());
-        Self { messages, events, task }
+        Self { messages, events, task: Mutex::new(Some(task)) }
     }
 
     /// Asks for a credential and waits until it is there, or until it is known why it is not. A slot that is asked
@@ -211,13 +213,24 @@ impl Engine {
         answered.await.unwrap_or_default()
     }
 
-    /// Gives everything back, for at most this long, and says what could not be.
-    pub async fn stop(mut self, limit: Duration) -> Vec<Owed> {
+    /// A snapshot of one credential; none if nobody has asked for it, or it was given back.
+    pub async fn status_of(&self, slot: SlotId) -> Option<SlotStatus> {
+        let (answer, answered) = oneshot::channel();
+        self.post(Message::StatusOf(slot, answer));
+        answered.await.ok().flatten()
+    }
+
+    /// Gives everything back, for at most this long, and says what could not be. Whoever asks for something later is
+    /// told that the engine has stopped.
+    pub async fn stop(&self, limit: Duration) -> Vec<Owed> {
         let (answer, answered) = oneshot::channel();
         self.post(Message::Stop(limit, answer));
         let owed = answered.await.unwrap_or_default();
-        // A loop that panicked has nothing more to say; what it held is in the journal.
-        let _ = (&mut self.task).await;
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            // A loop that panicked has nothing more to say; what it held is in the journal.
+            let _ = task.await;
+        }
         owed
     }
 
@@ -229,7 +242,9 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
     }
 }
 
@@ -358,6 +373,10 @@ impl Driver {
             Message::Status(answer) => {
                 // Whoever asked may have gone meanwhile.
                 let _ = answer.send(self.ledger.status().collect());
+            }
+            Message::StatusOf(slot, answer) => {
+                // Whoever asked may have gone meanwhile.
+                let _ = answer.send(self.ledger.status_of(slot));
             }
             Message::Stop(limit, answer) => {
                 self.stop = Some((self.clock.now() + limit, answer));

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use leasehold_core::name::{Namespace, Path};
 use leasehold_core::{Failure, Kind, Retry, Secret};
@@ -65,7 +65,7 @@ impl Source {
 }
 
 /// How a token is come by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Identity {
     /// The caller brought a token. It is used, kept alive if that is possible, and never revoked.
     Brought(Source),
@@ -84,8 +84,8 @@ impl Identity {
     }
 }
 
-/// A login method with what it needs.
-#[derive(Debug)]
+/// A login method with what it needs. Clones share what was unwrapped.
+#[derive(Clone, Debug)]
 pub struct Method {
     /// The mount below `auth/`; the method's name if none.
     pub mount: Option<Path>,
@@ -94,7 +94,7 @@ pub struct Method {
     /// The credentials.
     pub credentials: Credentials,
     /// A secret id that was unwrapped, after the token that it was wrapped with: that works only once.
-    unwrapped: Mutex<Option<(Secret, Secret)>>,
+    unwrapped: Arc<Mutex<Option<(Secret, Secret)>>>,
 }
 
 /// The credentials of a login method.
@@ -159,7 +159,7 @@ impl Credentials {
 impl Method {
     /// A login with these credentials.
     pub fn new(credentials: Credentials, mount: Option<Path>, namespace: Option<Namespace>) -> Self {
-        Self { mount, namespace, credentials, unwrapped: Mutex::default() }
+        Self { mount, namespace, credentials, unwrapped: Arc::default() }
     }
 
     /// Whether it can be done again when its token is lost: what was wrapped may work only once.

@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use crate::client::VaultClient;
+use crate::clock::Clock;
 use crate::credential::Credential;
 use crate::driver::{Engine, Owed};
 use crate::identity::Identity;
@@ -93,13 +94,18 @@ pub struct Session {
 impl Session {
     /// Opens the journal and starts the loop. Nothing is sent yet.
     pub fn start(settings: SessionSettings) -> Result<Self, Failure> {
+        Self::start_by(Clock::default(), settings)
+    }
+
+    /// The same by a clock that may be [steered](Clock::steered).
+    pub fn start_by(clock: Clock, settings: SessionSettings) -> Result<Self, Failure> {
         let SessionSettings { client, identity, state_dir, parent_ttl, start_spread, policy } = settings;
         let folder = state_dir.join("journal");
         let namespace = client.namespace().map(ToString::to_string);
         let journal = Arc::new(Journal::create(&folder, &client.address(), namespace.as_deref())?);
         let worker = Worker::new(client.clone(), identity, Arc::clone(&journal), parent_ttl);
         Ok(Self {
-            engine: Engine::start(Arc::new(worker)),
+            engine: Engine::start_by(clock, Arc::new(worker)),
             client,
             policy: Arc::new(policy),
             journal,
@@ -183,6 +189,11 @@ impl Session {
         Ok(own_client(&self.client, self.log_in().await?))
     }
 
+    /// The slot of the login.
+    pub fn login_slot(&self) -> SlotId {
+        LOGIN
+    }
+
     /// The loop that keeps what is held.
     pub fn engine(&self) -> &Engine {
         &self.engine
@@ -205,6 +216,12 @@ impl Session {
 
     /// Gives everything back, for at most this long, and says what could not be: that stays in the journal.
     pub async fn close(self, limit: Duration) -> Vec<Owed> {
+        self.end(limit).await
+    }
+
+    /// The same where others may still hold it: they are told that the engine has stopped. The journal's file goes with
+    /// the last of them.
+    pub(crate) async fn end(&self, limit: Duration) -> Vec<Owed> {
         self.recovered(RECOVERY.min(limit)).await;
         self.engine.stop(limit).await
     }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use leasehold_core::errand::{Errand, Outcome, Standing, Task};
 use leasehold_core::{Course, Failure, Fields, Grant, Holding, Kind, Lease, Scope, Secret};
 use leasehold_vault::lease;
 use leasehold_vault::reply::{Auth, LeaseId, Renewal, TokenKind};
-use leasehold_vault::token::{self, Subject};
+use leasehold_vault::token::{self, Record, Subject};
 
 use crate::client::VaultClient;
+use crate::clock::wall_time_of;
 use crate::identity::{self, Identity};
 use crate::journal::{Entry, Journal, What};
 
@@ -195,7 +196,7 @@ impl Worker {
 
     async fn check(&self, grant: &Grant) -> Result<Outcome, Failure> {
         let record = self.client.send(&token::Lookup(itself(grant)?)).await?;
-        Ok(Outcome::Standing(Standing { ttl: record.ttl, renewable: record.renewable, capped: false }))
+        Ok(Outcome::Standing(Standing { ttl: record.left(), renewable: record.renewable, capped: false }))
     }
 }
 
@@ -219,21 +220,41 @@ pub(crate) async fn revoke_left(client: &VaultClient, what: &What) -> Result<(),
 /// A token that the caller brought, with what the server says of it. One that may not look at itself is taken as it
 /// is.
 async fn adopt(client: &VaultClient, token: Secret) -> Result<Grant, Failure> {
-    let (ttl, renewable, accessor) = match identity::look_up(client, token.clone()).await {
-        Ok(record) => {
-            let is_service = record.kind != TokenKind::Batch;
-            (record.ttl, record.renewable && is_service, Some(record.accessor))
+    let lease = match identity::look_up(client, token.clone()).await {
+        Ok(record) => terms(&record),
+        Err(failure) if failure.kind() == Kind::Denied => {
+            Lease { holding: Holding::Token { accessor: None }, ..Lease::STATIC }
         }
-        Err(failure) if failure.kind() == Kind::Denied => (None, false, None),
         Err(failure) if failure.kind() == Kind::Expired => {
             return Err(Failure::new(Kind::NeedsLogin, "the token is not valid (any more)")
                 .hint("set VAULT_TOKEN to a live one, or configure a login: --auth METHOD"));
         }
         Err(failure) => return Err(failure),
     };
-    let accessor = accessor.filter(|accessor| !accessor.is_empty()).map(Into::into);
-    let lease = Lease { holding: Holding::Token { accessor }, ttl, renewable, ours: false };
     Ok(grant_of(token, lease))
+}
+
+/// The terms of a token that the caller brought.
+fn terms(record: &Record) -> Lease {
+    let accessor = (!record.accessor.is_empty()).then(|| record.accessor.as_str().into());
+    Lease {
+        holding: Holding::Token { accessor },
+        ttl: record.left(),
+        renewable: record.renewable && record.kind != TokenKind::Batch,
+        ours: false,
+        longest: longest(record),
+        is_counted: record.uses_left.is_some(),
+    }
+}
+
+/// How long it can live at most from now on: all by the server's clock, which says when it ends and how long that is.
+fn longest(record: &Record) -> Option<Duration> {
+    let end = wall_time_of(record.expire_time.as_deref()?)?.duration_since(UNIX_EPOCH).ok()?;
+    let left = record.left()?;
+    let now = end.checked_sub(left)?;
+    let last = Duration::from_secs(record.creation_time) + record.explicit_max_ttl?;
+    // The server counts whole seconds.
+    Some(last.saturating_sub(now).max(left))
 }
 
 fn token_grant(auth: Auth) -> Grant {
@@ -243,6 +264,8 @@ fn token_grant(auth: Auth) -> Grant {
         ttl: (!auth.lease_duration.is_zero()).then_some(auth.lease_duration),
         renewable: auth.renewable && auth.token_type != TokenKind::Batch,
         ours: true,
+        longest: None,
+        is_counted: auth.num_uses > 0,
     };
     grant_of(auth.client_token, lease)
 }

@@ -30,6 +30,9 @@ pub(super) fn log(event: &Event) {
                  lest the server lock us out"
             );
         }
+        Event::Expiring { slot, left } => {
+            tracing::warn!(slot = slot.0, left = left.as_secs(), "ends soon");
+        }
         Event::Ended { slot, end } => tracing::info!(slot = slot.0, ?end, "ended"),
         Event::Obtained { slot, ttl } => {
             tracing::info!(slot = slot.0, ttl = ttl.map(|ttl| ttl.as_secs()), "obtained");

@@ -1,0 +1,116 @@
+//! Signing requests.
+
+use std::fmt;
+
+use http::Request;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Builder;
+
+use crate::clock::wall_seconds;
+use crate::random;
+use crate::token_cache::TokenCache;
+
+use super::Covering;
+use super::header::{self, Claim};
+use super::mac::{Mac, head};
+
+/// Signs requests with the present token of a cache.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    tokens: TokenCache,
+    agent: String,
+    covering: Covering,
+}
+
+/// Why a request could not be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsigned {
+    /// There is no token yet.
+    NoToken,
+    /// The system has no randomness, so there is no id.
+    NoRandomness,
+}
+
+impl Signer {
+    /// None if this cannot be an agent's id: 1 to 128 characters of visible ASCII.
+    pub fn new(tokens: TokenCache, agent: &str, covering: Covering) -> Option<Self> {
+        Some(Self { tokens, agent: header::agent(agent)?, covering })
+    }
+
+    /// Signs a request whose body is at hand: puts the four headers in, over those of an earlier attempt. Returns the
+    /// generation of the token, for [`Attempt`](super::Attempt).
+    pub fn sign<B: AsRef<[u8]>>(&self, request: &mut Request<B>) -> Result<u32, Unsigned> {
+        let mut signing = self.open(request)?;
+        signing.update(request.body().as_ref());
+        let signed = signing.finish();
+        signed.insert_into(request.headers_mut());
+        Ok(signed.generation)
+    }
+
+    /// Begins to sign a request with an id of its own at the present time. Its body is given in pieces.
+    pub fn open<B>(&self, request: &Request<B>) -> Result<Signing, Unsigned> {
+        self.open_at(request, wall_seconds())
+    }
+
+    /// As [`open`](Self::open), at that time, in seconds since 1970.
+    pub fn open_at<B>(&self, request: &Request<B>, now: u64) -> Result<Signing, Unsigned> {
+        let token = self.tokens.current().ok_or(Unsigned::NoToken)?;
+        let id = random::bytes().map_err(|_| Unsigned::NoRandomness)?;
+        let request_id = Builder::from_random_bytes(id).into_uuid();
+        let claim = Claim { agent: self.agent.clone(), timestamp: now, request_id };
+        let mac = Mac::new(token.secret(), &head(self.covering, &claim, request)).ok_or(Unsigned::NoToken)?;
+        Ok(Signing { claim, mac, covering: self.covering, generation: token.generation() })
+    }
+}
+
+/// A request that is being signed.
+#[derive(Debug)]
+#[must_use = "only `finish` gives a signature"]
+pub struct Signing {
+    claim: Claim,
+    mac: Mac,
+    covering: Covering,
+    generation: u32,
+}
+
+impl Signing {
+    /// The next piece of the body.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.mac.update(piece);
+    }
+
+    /// The body is whole.
+    pub fn finish(self) -> Signed {
+        let headers = self.claim.headers(self.covering, &self.mac.tag());
+        Signed { headers, generation: self.generation }
+    }
+}
+
+/// The headers of a signed request.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// The four headers, with their names.
+    pub headers: [(HeaderName, HeaderValue); 4],
+    /// Which token they were made with.
+    pub generation: u32,
+}
+
+impl Signed {
+    /// Puts them in, over any of the same name.
+    pub fn insert_into(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+    }
+}
+
+impl fmt::Display for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoToken => "there is no token to sign with",
+            Self::NoRandomness => "the system has no randomness",
+        })
+    }
+}
+
+impl std::error::Error for Unsigned {}
