@@ -75,7 +75,11 @@ fn key_table(tallies: &[Tally]) -> String {
 
 /// Who could not be had, as a sentence.
 fn absent(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!(" Not installed here, and so not measured: {}.", names.join(", ")) }
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" Not installed here, and so not measured: {}.", names.join(", "))
+    }
 }
 
 fn ledger_table(report: &Report) -> Outcome<String> {

@@ -138,7 +138,7 @@ fn from_stdin() -> Result<Secret, Failure> {
 }
 
 fn show(record: &Record, is_json: bool) -> String {
-    let ttl = record.ttl.map(|ttl| ttl.as_secs());
+    let ttl = record.left().map(|ttl| ttl.as_secs());
     if is_json {
         return pretty(&json!({
             "accessor": record.accessor,

@@ -263,7 +263,7 @@ fn is_url(text: &str) -> bool {
     matches!(scheme, "http" | "https") && Address::parse(&format!("{scheme}://{host}")).is_ok()
 }
 
-/// Whether a text looks like a key, or has one in it: by a well-known beginning, also behind one of [`KEY_NEIGHBOURS`], or
+/// Whether a text looks like a key, or has one in it: by a well-known beginning, also behind a space, `=` and the like, or
 /// as a long run of letters and digits that nobody would choose for a name.
 pub fn looks_like_a_key(text: &str) -> bool {
     let begins = |part: &str, beginning: &str| {

@@ -165,7 +165,7 @@ fn token(record: &Record, is_brought: bool, parent_ttl: Duration) -> Finding {
         record.policies.iter().chain(&record.identity_policies).map(String::as_str).collect();
     let policies = policies.join(", ");
     let renewable = if record.renewable { "renewable" } else { "not renewable" };
-    let Some(ttl) = record.ttl else {
+    let Some(ttl) = record.left() else {
         return Finding::ok("token", format!("it does not end; policies {policies}"));
     };
     let told = format!("{} left, {renewable}; policies {policies}", span(ttl));
