@@ -12,7 +12,9 @@ mod cli {
 
 use arguments::login::LoginArguments;
 use arguments::server::ServerArguments;
+use arguments::workstation::WorkstationArguments;
 use cli::{arguments, config};
+use config::flags::Flags;
 use config::settings::Settings;
 use libfuzzer_sys::fuzz_target;
 use std::fs;
@@ -31,7 +33,9 @@ fuzz_target!(|text: &str| {
     fs::write(&path, text).expect("a configuration");
     let server = ServerArguments { config: Some(path.display().to_string()), ..ServerArguments::default() };
     let nothing: [(&str, &str); 0] = [];
-    match Settings::load(&server, &LoginArguments::default(), &nothing.into_iter().collect()) {
+    let (login, workstation) = <(LoginArguments, WorkstationArguments)>::default();
+    let flags = Flags { server: &server, login: &login, workstation: &workstation };
+    match Settings::load(flags, &nothing.into_iter().collect()) {
         Ok(settings) => {
             let _ = format!("{settings:?} {:?}", settings.origins());
             settings.profiles.keys().for_each(|name| assert!(settings.profile(Some(name)).is_ok()));

@@ -41,26 +41,21 @@ pub(super) fn bar_table(bars: &[Bar]) -> String {
 }
 
 fn race_table(tallies: &[Tally]) -> String {
-    let head =
-        ["", "wall time, ms", "times ours", "CPU time, ms", "peak memory, MiB", "tokens left", "leases left"];
-    let ours = tallies.first().map_or(f64::NAN, |tally| tally.wall().median);
-    let row = |tally: &Tally| {
-        vec![
-            format!("`{}`", tally.name),
-            spread(tally.wall()),
-            format!("{:.1}", tally.wall().median / ours),
-            spread(tally.cpu()),
-            spread(tally.peak()),
-            tally.left.tokens.to_string(),
-            tally.left.leases.to_string(),
-        ]
-    };
-    table(Columns::Figures, &head, tallies.iter().map(row))
+    let left = |tally: &Tally| [tally.left.tokens.to_string(), tally.left.leases.to_string()];
+    let rows = rows(tallies).zip(tallies).map(|(row, tally)| row.into_iter().chain(left(tally)).collect());
+    table(Columns::Figures, &[&HEAD[..], &["tokens left", "leases left"]].concat(), rows)
 }
 
 fn key_table(tallies: &[Tally]) -> String {
+    table(Columns::Figures, &HEAD, rows(tallies))
+}
+
+const HEAD: [&str; 5] = ["", "wall time, ms", "times ours", "CPU time, ms", "peak memory, MiB"];
+
+/// What each took; the first is ours.
+fn rows(tallies: &[Tally]) -> impl Iterator<Item = Vec<String>> {
     let ours = tallies.first().map_or(f64::NAN, |tally| tally.wall().median);
-    let row = |tally: &Tally| {
+    tallies.iter().map(move |tally| {
         vec![
             format!("`{}`", tally.name),
             spread(tally.wall()),
@@ -68,9 +63,7 @@ fn key_table(tallies: &[Tally]) -> String {
             spread(tally.cpu()),
             spread(tally.peak()),
         ]
-    };
-    let head = ["", "wall time, ms", "times ours", "CPU time, ms", "peak memory, MiB"];
-    table(Columns::Figures, &head, tallies.iter().map(row))
+    })
 }
 
 /// Who could not be had, as a sentence.

@@ -159,10 +159,14 @@ impl<'a> Order<'a> {
         let here = workstation(&self.settings, self.environment)?;
         if let Some(wanted) = &self.wanted {
             let workstation = here.clone();
-            let workstation = match (session, self.settings.identity()) {
-                (Some(session), _) => workstation.with_server(Arc::new(ServerStore::new(session))),
-                (None, Err(failure)) => workstation.without_server(failure),
-                (None, Ok(_)) => workstation,
+            let workstation = match session {
+                Some(session) => workstation.with_server(Arc::new(ServerStore::new(session))),
+                // There is none although it is needed, since there is no login: that is why.
+                None if wanted.is_on_server(&self.settings) => match self.settings.identity() {
+                    Err(failure) => workstation.without_server(failure),
+                    Ok(_) => workstation,
+                },
+                None => workstation,
             };
             wanted.bind(&mut bindings, &workstation, ui).await?;
         }
