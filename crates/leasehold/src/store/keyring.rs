@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use leasehold_core::name::Entry;
 use leasehold_core::{Failure, Kind, Secret};
 use secret_service::{Collection, EncryptionType, Error, Item, SearchItemsResult, SecretService};
 use zbus::DBusError;
-use zbus::connection::Builder;
+use zbus::connection::{Builder, Connection};
 use zeroize::Zeroizing;
 
 use super::{Answer, Listed, Store};
@@ -43,17 +44,26 @@ const LIMIT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Keyring {
     bus: Box<str>,
+    /// The connection of the greeting, for what comes next: a third of the time goes into connecting.
+    greeted: Arc<Mutex<Option<Connection>>>,
 }
 
 impl Keyring {
     /// The keyring on the bus at this address, as `DBUS_SESSION_BUS_ADDRESS` gives it. Nothing is opened yet.
     pub fn at(bus: &str) -> Self {
-        Self { bus: bus.into() }
+        Self { bus: bus.into(), greeted: Arc::default() }
     }
 
     /// Why there is no keyring that could keep anything; none if there is one, be it locked or mute.
     pub async fn absence(&self) -> Option<Failure> {
-        let greet = async { default_folder(&self.service().await?).await.map(|_| ()) };
+        let greet = async {
+            let connection = self.connection().await?;
+            let service =
+                SecretService::connect_with_existing(EncryptionType::Plain, connection.clone()).await?;
+            default_folder(&service).await?;
+            *self.greeted.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+            Ok(())
+        };
         match tokio::time::timeout(LIMIT, greet).await {
             Ok(Err(trouble @ (Trouble::NoBus | Trouble::NoKeyring | Trouble::NoFolder))) => {
                 Some(trouble.failure(&"anything"))
@@ -86,9 +96,17 @@ impl Keyring {
     }
 
     async fn connect(&self, encryption: EncryptionType) -> Result<SecretService<'static>, Trouble> {
+        Ok(SecretService::connect_with_existing(encryption, self.connection().await?).await?)
+    }
+
+    /// The connection of the greeting, once, or a new one.
+    async fn connection(&self) -> Result<Connection, Trouble> {
+        let greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(connection) = greeted {
+            return Ok(connection);
+        }
         let bus = Builder::address(&*self.bus).map_err(|_| Trouble::NoBus)?;
-        let connection = bus.build().await.map_err(|_| Trouble::NoBus)?;
-        Ok(SecretService::connect_with_existing(encryption, connection).await?)
+        bus.build().await.map_err(|_| Trouble::NoBus)
     }
 
     async fn get(&self, entry: &Entry) -> Result<Secret, Trouble> {

@@ -61,6 +61,7 @@ pub struct Chosen {
 #[derive(Debug)]
 pub struct Stores {
     settings: StoreSettings,
+    keyring: Keyring,
     chosen: OnceCell<Chosen>,
     sealed: OnceCell<Arc<SealedFile>>,
 }
@@ -68,7 +69,8 @@ pub struct Stores {
 impl Stores {
     /// The stores by these settings. Nothing is opened yet.
     pub fn new(settings: StoreSettings) -> Self {
-        Self { settings, chosen: OnceCell::new(), sealed: OnceCell::new() }
+        let keyring = Keyring::at(&settings.bus);
+        Self { settings, keyring, chosen: OnceCell::new(), sealed: OnceCell::new() }
     }
 
     /// Where they are.
@@ -80,7 +82,7 @@ impl Stores {
     pub async fn chosen(&self) -> &Chosen {
         let find_out = async || match &self.settings.choice {
             Some(choice) => Chosen { choice: choice.clone(), why: "it was asked for".into() },
-            None => match Keyring::at(&self.settings.bus).absence().await {
+            None => match self.keyring.absence().await {
                 None => Chosen {
                     choice: Choice::Store(StoreKind::Keyring),
                     why: "nothing was asked for, and there is a keyring".into(),
@@ -109,7 +111,7 @@ impl Stores {
     /// What keeps the key of the sealed file from being had.
     pub async fn store(&self, kind: StoreKind, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
         Ok(match kind {
-            StoreKind::Keyring => Arc::new(Keyring::at(&self.settings.bus)),
+            StoreKind::Keyring => Arc::new(self.keyring.clone()),
             StoreKind::Kernel => Arc::new(KernelKeyring::new()),
             StoreKind::Sealed => {
                 if purpose == Purpose::Write {
@@ -147,7 +149,7 @@ impl Stores {
         match reference.place() {
             Place::File(path) => Ok(Source::File(PathBuf::from(&**path))),
             Place::Stored(StoreKind::Keyring, entry) => {
-                let found = Keyring::at(&self.settings.bus).find(entry).await;
+                let found = self.keyring.find(entry).await;
                 found.map(Source::Value).map_err(|failure| failure.context("the sealed file's key"))
             }
             _ => Err(Failure::new(
