@@ -226,7 +226,8 @@ impl Workstation<'_> {
         Ok(Trial { provider: provider.name.clone(), has_secret, endpoint_reachable, verdict, faults })
     }
 
-    async fn place(&self, provider: &Provider) -> Option<Reference> {
+    /// Where a provider's key is; none if it needs none.
+    pub async fn place(&self, provider: &Provider) -> Option<Reference> {
         match &provider.pointer {
             Some(pointer) => Some(self.stores().reference(pointer).await),
             None => None,

@@ -7,7 +7,7 @@ use leasehold::workstation::{Pick, Workstation};
 
 use super::bindings::Bindings;
 use crate::arguments::run::RunArguments;
-use crate::command::workstation::{is_on_server, now};
+use crate::command::workstation::{is_on_server, manifest_if_any, now};
 use crate::config::settings::Settings;
 use crate::ui::Ui;
 
@@ -30,11 +30,11 @@ impl Wanted {
         if !is_asked && !bindings.is_empty() {
             return Ok(None);
         }
-        let manifest = match Manifest::load(&settings.workstation.manifest) {
-            Ok(manifest) => manifest,
-            Err(failure) if !is_asked && failure.kind() == Kind::NotFound => return Ok(None),
-            Err(failure) => return Err(failure),
+        let manifest = match is_asked {
+            true => Some(Manifest::load(&settings.workstation.manifest)?),
+            false => manifest_if_any(settings)?,
         };
+        let Some(manifest) = manifest else { return Ok(None) };
         let wanted =
             Self { manifest, named: arguments.providers.clone(), is_strict: arguments.strict_priority };
         wanted.named()?;
@@ -63,11 +63,7 @@ impl Wanted {
         ui: Ui,
     ) -> Result<(), Failure> {
         for provider in self.named()? {
-            let place = match &provider.pointer {
-                Some(pointer) => Some(workstation.stores().reference(pointer).await),
-                None => None,
-            };
-            bind(bindings, provider, place)?;
+            bind(bindings, provider, workstation.place(provider).await)?;
         }
         if self.is_by_policy() {
             let pick = workstation.pick(&self.manifest, self.is_strict, now()).await?;
