@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use leasehold_core::{Failure, Kind};
 use serde_json::{Map, Value, json};
 
-use crate::clock::{wall_text, wall_time_of};
+use crate::clock::{seconds_of, wall_text, wall_time_of};
 use crate::files;
 use crate::manifest::Provider;
 use crate::probe::Verdict;
@@ -111,7 +111,7 @@ impl Checks {
         else {
             return Ok(());
         };
-        let at = wall_text(seconds(check.at));
+        let at = wall_text(seconds_of(check.at));
         match check.verdict {
             Verdict::Rejected => Err(format!("its key was rejected at {at}")),
             Verdict::Exhausted if now.duration_since(check.at).is_ok_and(|age| age < EXHAUSTED) => {
@@ -150,11 +150,7 @@ fn pointer(provider: &Provider) -> Option<String> {
 
 /// The time to the second, as stores have it.
 fn whole(at: SystemTime) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(seconds(at))
-}
-
-fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).map(|span| span.as_secs()).unwrap_or_default()
+    UNIX_EPOCH + Duration::from_secs(seconds_of(at))
 }
 
 fn load(path: &Path) -> Rows {
@@ -204,7 +200,7 @@ fn text(rows: &Rows) -> String {
 impl Row {
     fn to_json(&self) -> Value {
         let Check { verdict, at } = &self.check;
-        let mut row = json!({ "verdict": verdict.token(), "at": wall_text(seconds(*at)) });
+        let mut row = json!({ "verdict": verdict.token(), "at": wall_text(seconds_of(*at)) });
         if let Verdict::Unknown(reason) = verdict {
             row["reason"] = reason.as_str().into();
         }

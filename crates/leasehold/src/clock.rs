@@ -66,8 +66,12 @@ fn since_boot() -> Duration {
 /// The wall clock's seconds since 1970, for what is written down and read by another process or a person.
 #[expect(clippy::disallowed_methods, reason = "this is the one file that tells time")]
 pub fn wall_seconds() -> u64 {
-    let now = SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH).map(|span| span.as_secs()).unwrap_or_default()
+    seconds_of(SystemTime::now())
+}
+
+/// The seconds since 1970 of a point of the wall clock; zero before.
+pub fn seconds_of(at: SystemTime) -> u64 {
+    at.duration_since(std::time::UNIX_EPOCH).map(|span| span.as_secs()).unwrap_or_default()
 }
 
 /// That many seconds after 1970, as the wall clock has it.

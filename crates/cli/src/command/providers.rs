@@ -8,7 +8,7 @@ use leasehold::workstation::Standing;
 use serde_json::{Value, json};
 
 use super::pretty;
-use super::workstation::{Desk, age, seconds};
+use super::workstation::{Desk, age};
 use crate::arguments::workstation::ProvidersArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -89,10 +89,10 @@ fn object(standing: &Standing) -> Value {
         "endpoint_reachable": standing.reachability.as_ref().map(Reachability::is_reachable),
         "place": standing.place.as_ref().map(ToString::to_string),
         "store_failure": failure(standing).map(|failure| failure.kind().token()),
-        "secret_written": standing.written.map(|at| clock::wall_text(seconds(at))),
+        "secret_written": standing.written.map(|at| clock::wall_text(clock::seconds_of(at))),
         "last_check": standing.check.as_ref().map(|check| json!({
             "verdict": check.verdict.token(),
-            "at": clock::wall_text(seconds(check.at)),
+            "at": clock::wall_text(clock::seconds_of(check.at)),
         })),
     })
 }

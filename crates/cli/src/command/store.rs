@@ -12,7 +12,7 @@ use leasehold::manifest::{Manifest, Provider};
 use leasehold::workstation::{Choice, Purpose, Workstation};
 use serde_json::{Value, json};
 
-use super::workstation::{age, attend, deletion, manifest_if_any, seconds};
+use super::workstation::{age, attend, deletion, manifest_if_any};
 use super::{pretty, reference, settings_at};
 use crate::arguments::store::{StoreArguments, StoreDeleteArguments, StoreListArguments, StoreVerb};
 use crate::config::environment::Environment;
@@ -94,7 +94,7 @@ impl Row<'_> {
         json!({
             "name": self.name,
             "place": self.place.to_string(),
-            "written": self.written.map(|at| clock::wall_text(seconds(at))),
+            "written": self.written.map(|at| clock::wall_text(clock::seconds_of(at))),
             "providers": self.names(),
         })
     }

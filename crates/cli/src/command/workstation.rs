@@ -104,11 +104,6 @@ pub(crate) fn now() -> SystemTime {
     clock::wall_time(clock::wall_seconds()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// The seconds since 1970.
-pub(crate) fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).map(|span| span.as_secs()).unwrap_or_default()
-}
-
 /// How long ago, in its largest unit.
 pub(crate) fn age(at: SystemTime) -> String {
     span(now().duration_since(at).unwrap_or(Duration::ZERO))
