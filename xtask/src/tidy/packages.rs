@@ -18,7 +18,7 @@ const WALLS: &[(&str, &[&str])] = &[
 /// Crates from outside and the one package that may use them.
 const ONLY: &[(&[&str], &str)] = &[
     (&["hyper", "hyper-util", "hyper-rustls", "rustls", "tokio-rustls"], "leasehold"),
-    (&["secret-service", "zbus", "argon2", "chacha20poly1305"], "leasehold"),
+    (&["zbus", "crypto-bigint", "aes", "cbc", "argon2", "chacha20poly1305"], "leasehold"),
     (&["clap", "clap_complete", "clap_mangen"], "leasehold-cli"),
     (&["ureq"], "leasehold-testkit"),
 ];

@@ -3,6 +3,7 @@
 mod kernel;
 mod keyring;
 mod migrate;
+mod prompting;
 mod sealed;
 mod server;
 
