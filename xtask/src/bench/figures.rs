@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 pub(super) struct Figures(BTreeMap<String, f64>);
 
 /// Each benchmark, by package and name.
-const BENCHES: [[&str; 2]; 2] = [["leasehold-core", "ledger"], ["leasehold", "current"]];
+const BENCHES: [[&str; 2]; 3] =
+    [["leasehold-core", "ledger"], ["leasehold", "current"], ["leasehold", "signing"]];
 
 impl Figures {
     /// Builds all benchmarks before it runs the first, so that no compiler runs beside one.

@@ -25,6 +25,8 @@ pub(super) fn page(report: &Report, bars: &[Bar]) -> Outcome<String> {
         crates = report.crates,
         ledger = ledger_table(report)?,
         reads = read_table(report)?,
+        tokens = token_table(report)?,
+        signatures = signature_table(report)?,
         surroundings = table(
             Columns::Figures,
             &["", ""],
@@ -102,10 +104,50 @@ fn read_table(report: &Report) -> Outcome<String> {
 fn read_row(report: &Report, name: &str, figure: &str) -> Outcome<Vec<String>> {
     let mut row = vec![name.to_owned()];
     for pace in ["unpaced", "paced"] {
-        row.push(format!("{:.1} ns", report.figures.value(&format!("{figure}_{pace}"))?));
+        row.push(nanoseconds(report.figures.value(&format!("{figure}_{pace}"))?));
         row.push(format!("{}/s", report.figures.value(&format!("{figure}_{pace}_rotations"))?));
     }
     Ok(row)
+}
+
+/// The token of an application, by how many threads read it.
+fn token_table(report: &Report) -> Outcome<String> {
+    let reads = [
+        ("`TokenCache`, by a reader of the thread's own", "reader"),
+        ("`TokenCache::current()`", "current"),
+        ("`RwLock<String>`, read and cloned", "rwlock"),
+    ];
+    let row = |(name, figure): (&str, &str)| -> Outcome<Vec<String>> {
+        let cell = |threads: u32| Ok(nanoseconds(report.figures.value(&format!("token_{figure}_{threads}"))?));
+        let cells: Outcome<Vec<String>> = [1, 2, 4, 8].into_iter().map(cell).collect();
+        Ok([vec![name.to_owned()], cells?].concat())
+    };
+    let rows: Outcome<Vec<Vec<String>>> = reads.into_iter().map(row).collect();
+    Ok(table(Columns::Figures, &["read", "1 thread", "2", "4", "8"], rows?))
+}
+
+fn signature_table(report: &Report) -> Outcome<String> {
+    let calls = [
+        ("the bare HMAC", "hmac"),
+        ("signing", "sign"),
+        ("verifying", "verify"),
+        ("verifying within an overlap, with both tokens", "verify_in_overlap"),
+    ];
+    let row = |(name, figure): (&str, &str)| -> Outcome<Vec<String>> {
+        let value = |size: &str| report.figures.value(&format!("{figure}_{size}"));
+        Ok(vec![
+            name.to_owned(),
+            format!("{:.2} µs", value("1kib")? / 1e3),
+            format!("{:.0} µs", value("1mib")? / 1e3),
+            format!("{:.2}", report.figures.value("hmac_1mib")? / value("1mib")?),
+        ])
+    };
+    let rows: Outcome<Vec<Vec<String>>> = calls.into_iter().map(row).collect();
+    Ok(table(Columns::Figures, &["", "1 KiB", "1 MiB", "of the HMAC's speed, at 1 MiB"], rows?))
+}
+
+fn nanoseconds(value: f64) -> String {
+    format!("{value:.1} ns")
 }
 
 fn spread(spread: Spread) -> String {

@@ -57,6 +57,7 @@ impl Report {
             .iter()
             .sum();
         let figure = |name| self.figures.value(name);
+        let of_bare = |name| Ok::<_, String>(figure(name)? / figure("hmac_1mib")?);
         let key_wall = |name| Ok::<_, String>(tally(&self.keys.tallies, name)?.wall().median);
         let rivals = self.keys.tallies.iter().filter(|tally| RIVALS.contains(&tally.name));
         let fastest = rivals.map(|tally| tally.wall().median).fold(f64::INFINITY, f64::min);
@@ -83,6 +84,14 @@ impl Report {
                 nanoseconds,
             ),
             bar("`credential.current()`, rotated every 10 µs", 20.0, figure("current_paced")?, nanoseconds),
+            bar(
+                "token cache at 2 threads, of `RwLock<String>`'s time",
+                1.0 / 10.0,
+                figure("token_reader_2")? / figure("token_rwlock_2")?,
+                fraction,
+            ),
+            bar("signing 1 MiB, of the bare HMAC's time", 1.0 / 0.9, of_bare("sign_1mib")?, fraction),
+            bar("verifying 1 MiB, of the bare HMAC's time", 1.0 / 0.9, of_bare("verify_1mib")?, fraction),
         ])
     }
 }
