@@ -15,12 +15,15 @@ const FAULTS: &str = include_str!("reliability/rows.md");
 const CAMPAIGNS: &str = include_str!("reliability/campaigns.md");
 
 /// The tests that record figures, as cargo is told of them.
-const TRIALS: [&[&str]; 5] = [
+const TRIALS: [&[&str]; 8] = [
     &["--package", "leasehold-core", "--lib", "model::"],
     &["--package", "leasehold", "--lib", "swap::"],
     &["--package", "leasehold", "--test", "real", "clocks::"],
     &["--package", "leasehold-cli", "--test", "matrix"],
     &["--package", "leasehold", "--test", "campaigns"],
+    &["--package", "leasehold", "--test", "manager"],
+    &["--package", "leasehold", "--test", "signing"],
+    &["--package", "leasehold", "--test", "real", "stores::sealed::"],
 ];
 
 /// What other commands record, and take too long for to be repeated here.
