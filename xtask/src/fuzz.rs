@@ -9,13 +9,15 @@ use std::path::Path;
 use std::process::Command;
 
 /// The targets, and the longest input of each in bytes.
-const TARGETS: [(&str, u32); 6] = [
+const TARGETS: [(&str, u32); 8] = [
     ("reply", 4_096),
     ("failure", 4_096),
     ("journal", 4_096),
     ("config", 2_048),
     ("names", 512),
     ("ledger", 128),
+    ("workstation", 2_048),
+    ("signing", 1_024),
 ];
 
 /// How long each target runs in CI, in seconds.

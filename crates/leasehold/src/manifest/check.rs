@@ -92,27 +92,30 @@ pub(super) const KEY_BEGINNINGS: [&str; 19] = [
 /// What may stand before a key that is inside another text, such as `?key=..` or `Bearer ..`.
 pub(super) const KEY_NEIGHBOURS: [char; 8] = [' ', '=', '&', '?', ':', ',', ';', '"'];
 
+const NO_JSON: &str = "this is not JSON";
+
 /// The document, if nothing is wrong with it.
 pub(super) fn document(text: &str) -> Result<Map<String, Value>, ManifestFaults> {
     // The parser's message may quote what it choked on, so only its place is told.
     let value: Value = serde_json::from_str(text).map_err(|error| {
-        let fault = ManifestFault {
-            line: error.line(),
-            column: error.column(),
-            message: "this is not JSON".into(),
-            hint: None,
-        };
-        ManifestFaults(vec![fault])
+        let fault = Found { at: place(text, &error), message: NO_JSON.into(), hint: None };
+        ManifestFaults(placed(text, vec![fault]))
     })?;
     let mut checker = Checker::default();
     match parse_to_ast(text, &CollectOptions::default(), &strict()) {
         Ok(parsed) => checker.root(parsed.value.as_ref()),
-        Err(error) => checker.fault(error.range().start, "this is not JSON", None),
+        Err(error) => checker.fault(error.range().start, NO_JSON, None),
     }
     match (value, checker.faults) {
         (Value::Object(document), faults) if faults.is_empty() => Ok(document),
         (_, faults) => Err(ManifestFaults(placed(text, faults))),
     }
+}
+
+/// Where the parser stopped. Its columns count bytes, and a line end in the wrong place is column 0 of the next line.
+fn place(text: &str, error: &serde_json::Error) -> usize {
+    let line: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    text.floor_char_boundary((line + error.column()).saturating_sub(1))
 }
 
 /// The faults in the order of the text, with their lines and columns: one walk for all, as there may be thousands.
@@ -296,6 +299,9 @@ mod tests {
     fn all_faults_are_told_at_once_with_their_places() {
         check(r#"{"providers":{}}"#, &[]);
         check("{", &["1:1 this is not JSON"]);
+        check("", &["1:1 this is not JSON"]);
+        check("{\"é\":\n  nil}", &["2:4 this is not JSON"]);
+        check("{\"ü\": \"a\nb\"}", &["1:9 this is not JSON"]);
         check("[]", &["1:1 a manifest is an object"]);
         check("{}", &["1:1 `providers` is missing"]);
         check(r#"{"providers":[]}"#, &["1:14 `providers` is an object"]);
