@@ -118,11 +118,44 @@ fn keys_of_all_lengths_and_with_line_ends_come_out_as_they_went_in() {
     check("k\n", "k");
     check("k\r\n", "k");
     check("-----BEGIN KEY-----\nline\n-----END KEY-----\n", "-----BEGIN KEY-----\nline\n-----END KEY-----");
-    check(" spaces around ", " spaces around ");
+    check("two words", "two words");
     check("schlüssel-鍵-🔑", "schlüssel-鍵-🔑");
     check("$(touch x) `touch x` \"'\\", "$(touch x) `touch x` \"'\\");
     let longest = "k".repeat(leasehold::workstation::LONGEST);
     check(&longest, &longest);
+}
+
+#[test]
+fn blanks_around_a_key_are_left_out_and_that_is_told() {
+    let home = Home::new();
+    let check = |input: &str, is_told: bool| {
+        let outcome = home.run(&["set-key", "openai_pro"], input.as_bytes()).is(0);
+        assert_eq!(outcome.err.contains("blanks before or after the key are left out"), is_told, "{input:?}");
+        assert_eq!(home.key(), "sk-canary", "{input:?}");
+    };
+    check("sk-canary\n", false);
+    for input in ["  sk-canary \n", "sk-canary ", "\tsk-canary", "\nsk-canary\n\n", "\u{a0}sk-canary\u{2003}"]
+    {
+        check(input, true);
+    }
+}
+
+#[test]
+fn a_missing_manifest_is_made_where_it_was_looked_for() {
+    let home = Home::new();
+    let hint = format!("leasehold init --manifest '{}'", home.path("new/m n.json").display());
+    for words in [&["providers"][..], &["set-key", "a"], &["test"], &["import", "--env-file", "x"]] {
+        home.run(&[words, &["--manifest", "new/m n.json"]].concat(), b"").is(5).says(&hint);
+    }
+    home.run(&["run", "--manifest", "new/m n.json", "--provider", "a", "--", "true"], b"")
+        .is(125)
+        .says(&hint);
+    home.run_by(&["sh", "-c", &format!("exec {LEASEHOLD} {}", &hint["leasehold ".len()..])], &[], b"").is(0);
+    home.run(&["providers", "--manifest", "new/m n.json"], b"").is(0);
+    fs::remove_file(home.path(MANIFEST)).unwrap();
+    assert!(
+        !home.run(&["providers"], b"").is(5).says("make one: leasehold init\n").err.contains("--manifest")
+    );
 }
 
 #[test]

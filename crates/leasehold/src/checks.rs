@@ -73,14 +73,21 @@ impl Checks {
     /// Remembers a verdict on the key of a provider that was asked for at this time. One that is unknown does not take
     /// the place of one that says something.
     pub fn note(&mut self, provider: &Provider, verdict: Verdict, at: SystemTime) -> Result<(), Failure> {
-        let row = Row { check: Check { verdict, at: whole(at) }, pointer: pointer(provider) };
+        self.note_all(vec![(provider, verdict)], at)
+    }
+
+    /// The same of several, in one write; none if there are none.
+    pub fn note_all(&mut self, verdicts: Vec<(&Provider, Verdict)>, at: SystemTime) -> Result<(), Failure> {
+        if verdicts.is_empty() {
+            return Ok(());
+        }
         self.change(|rows| {
-            let is_known = |old: &Row| !matches!(old.check.verdict, Verdict::Unknown(_));
-            let says_nothing = matches!(row.check.verdict, Verdict::Unknown(_));
-            let known =
-                rows.get(&provider.name).is_some_and(|old| old.pointer == row.pointer && is_known(old));
-            if !(says_nothing && known) {
-                rows.insert(provider.name.clone(), row);
+            for (provider, verdict) in verdicts {
+                let row = Row { check: Check { verdict, at: whole(at) }, pointer: pointer(provider) };
+                let old = rows.get(&provider.name).filter(|old| old.pointer == row.pointer);
+                if row.says_something() || !old.is_some_and(Row::says_something) {
+                    rows.insert(provider.name.clone(), row);
+                }
             }
         })
     }
@@ -198,6 +205,10 @@ fn text(rows: &Rows) -> String {
 }
 
 impl Row {
+    fn says_something(&self) -> bool {
+        !matches!(self.check.verdict, Verdict::Unknown(_))
+    }
+
     fn to_json(&self) -> Value {
         let Check { verdict, at } = &self.check;
         let mut row = json!({ "verdict": verdict.token(), "at": wall_text(seconds_of(*at)) });
@@ -276,6 +287,19 @@ mod tests {
         let moved = provider("a", "keys/other");
         checks.note(&moved, unknown(), time(2)).unwrap();
         assert_eq!(checks.of(&moved).unwrap().verdict, unknown(), "nothing was known of that key");
+        clear(&path);
+    }
+
+    #[test]
+    fn several_are_remembered_in_one_write() {
+        let (path, a, b) = (place("several"), provider("a", "keys/a"), provider("b", "keys/b"));
+        let mut checks = Checks::at(&path);
+        checks.note_all(Vec::new(), time(1)).unwrap();
+        assert!(!path.exists(), "there is nothing to remember");
+        checks.note(&b, Verdict::Rejected, time(1)).unwrap();
+        checks.note_all(vec![(&a, Verdict::Accepted), (&b, unknown())], time(2)).unwrap();
+        let told = [&a, &b].map(|provider| Checks::at(&path).of(provider).unwrap().verdict.token());
+        assert_eq!(told, ["accepted", "rejected"], "what is known stays");
         clear(&path);
     }
 

@@ -5,6 +5,8 @@ mod keyring;
 mod sealed_file;
 mod server;
 
+pub(crate) mod mute;
+
 pub mod migrate;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::SystemTime;
 
+use futures_util::{StreamExt, stream};
 use leasehold_core::name::Entry;
 use leasehold_core::{Failure, Kind, Secret};
 
@@ -22,6 +25,12 @@ pub use server::ServerStore;
 
 /// What a store will have to say.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// What a store will have to say of many entries: of each for itself, in the order in which they were asked for.
+pub type Answers<'a, T> = Pin<Box<dyn Future<Output = Vec<Result<T, Failure>>> + Send + 'a>>;
+
+/// So many questions are put to a store at once.
+pub(crate) const TOGETHER: usize = 64;
 
 /// A place that keeps secrets, each under the name of its service and its own.
 ///
@@ -35,8 +44,28 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// The secret of an entry.
     fn find<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Secret>;
 
+    /// The secrets of these entries. A store that has them in one place looks once.
+    fn find_all<'a>(&'a self, entries: &'a [Entry]) -> Answers<'a, Secret> {
+        Box::pin(stream::iter(entries).map(|entry| self.find(entry)).buffered(TOGETHER).collect())
+    }
+
     /// Puts a secret there, in place of what was there.
     fn put<'a>(&'a self, entry: &'a Entry, secret: &'a Secret) -> Answer<'a, ()>;
+
+    /// Puts these secrets there until one cannot be put: there are as many answers as were tried. A store that has them in
+    /// one place writes once, all of them or none.
+    fn put_all<'a>(&'a self, entries: &'a [(Entry, Secret)]) -> Answers<'a, ()> {
+        Box::pin(async move {
+            let mut answers = Vec::new();
+            for (entry, secret) in entries {
+                answers.push(self.put(entry, secret).await);
+                if answers.last().is_some_and(Result::is_err) {
+                    break;
+                }
+            }
+            answers
+        })
+    }
 
     /// Removes an entry. Whether there was one.
     fn remove<'a>(&'a self, entry: &'a Entry) -> Answer<'a, bool>;

@@ -3,17 +3,20 @@
 mod standing;
 mod stores;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use leasehold_core::name::{Entry, Place, Reference, VaultReference};
+use futures_util::future::join_all;
+use leasehold_core::name::{Entry, Place, Reference, StoreKind, VaultReference};
 use leasehold_core::{Failure, Kind, Secret};
 
 use crate::checks::Checks;
 use crate::identity::Source;
 use crate::manifest::{Pointer, Provider, SERVICE};
 use crate::probe::Prober;
+use crate::store::mute::{Heeded, Silence};
 use crate::store::{Store, found};
 pub use standing::{Fault, Pick, Standing, Trial};
 pub use stores::{Choice, Chosen, Purpose, Seal, StoreSettings, Stores};
@@ -56,6 +59,7 @@ impl<'a> Workstation<'a> {
     /// With a server, for pointers such as `vault://secret/ai#openai`.
     pub fn with_server<'b>(self, server: Arc<dyn Store + 'b>) -> Workstation<'b> {
         let Self { stores, variables, checks, prober, .. } = self;
+        let server: Arc<dyn Store + 'b> = Arc::new(Heeded { store: server, silence: Silence::default() });
         Workstation { stores, server: Ok(server), variables, checks, prober }
     }
 
@@ -147,6 +151,29 @@ impl<'a> Workstation<'a> {
         }
     }
 
+    /// The secrets at these places, of each for itself and in their order. Each store looks once, all at the same time.
+    pub async fn find_all(&self, places: &[Reference]) -> Vec<Result<Secret, Failure>> {
+        let (mut answers, mut shelves) = (Vec::new(), HashMap::new());
+        for (at, place) in places.iter().enumerate() {
+            match self.spot(place, Purpose::Read).await {
+                Ok(Spot::Store(store, entry)) => {
+                    let shelf = shelves.entry(store_of(place)).or_insert_with(|| (store, Vec::new()));
+                    shelf.1.push((at, entry));
+                }
+                Ok(Spot::Variable(name)) => answers.push((at, (self.variables)(&name))),
+                Ok(Spot::File(path)) => answers.push((at, read_file(path))),
+                Err(failure) => answers.push((at, Err(failure))),
+            }
+        }
+        let looks = shelves.into_values().map(async |(store, entries)| {
+            let (at, entries): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+            at.into_iter().zip(store.find_all(&entries).await).collect::<Vec<_>>()
+        });
+        answers.extend(join_all(looks).await.into_iter().flatten());
+        answers.sort_by_key(|(at, _)| *at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
     /// Whether there is a secret at a place, without a look at it where that can be.
     pub async fn contains(&self, reference: &Reference) -> Result<bool, Failure> {
         match self.spot(reference, Purpose::Read).await? {
@@ -186,6 +213,14 @@ impl<'a> Workstation<'a> {
 impl fmt::Debug for Workstation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Workstation").field("stores", &self.stores).finish_non_exhaustive()
+    }
+}
+
+/// The store of a place; none of the workstation's stores is the server.
+fn store_of(place: &Reference) -> Option<StoreKind> {
+    match place.place() {
+        Place::Stored(kind, _) => Some(*kind),
+        Place::Vault(_) | Place::Env(_) | Place::File(_) => None,
     }
 }
 

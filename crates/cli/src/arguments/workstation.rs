@@ -43,7 +43,7 @@ pub(crate) struct InitArguments {
 /// Sets or replaces a provider's key.
 ///
 /// The key is asked for at the terminal and not shown; with `-`, or where standard input is no terminal, it is read
-/// from there. It is never an argument. Where it goes is told first.
+/// from there. It is never an argument. Where it goes is told first. Blanks and line ends before or after it are left out.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   leasehold set-key openai_pro

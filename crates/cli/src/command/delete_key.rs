@@ -2,7 +2,7 @@
 
 use leasehold::core::Failure;
 
-use super::workstation::{Desk, deletion};
+use super::workstation::{at_key, deletion};
 use crate::arguments::workstation::DeleteKeyArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -14,11 +14,7 @@ pub(crate) fn delete_key(
     environment: &Environment,
     ui: Ui,
 ) -> Result<Exit, Failure> {
-    let desk = Desk::open(&arguments.common, environment)?;
-    let provider = desk.manifest.provider(&arguments.provider)?;
-    let pointer = provider.needed_pointer()?;
-    desk.attend([provider], ui, async |workstation| {
-        let place = workstation.stores().reference(pointer).await;
+    at_key(&arguments.provider, &arguments.common, environment, ui, async |workstation, provider, place| {
         let found = match arguments.dry_run {
             true => workstation.contains(&place).await?,
             false => workstation.delete_key(provider).await?,

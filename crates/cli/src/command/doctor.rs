@@ -93,7 +93,8 @@ async fn ask(visit: &mut Visit<'_>, ui: Ui) -> Result<Vec<Finding>, Failure> {
     let before = owed(visit);
     let (mut findings, session) = server::meet(visit).await;
     visit.has_session = session.is_some();
-    let asked = guarded(async { Ok(ask_with(visit, session.as_ref()).await) }).await;
+    let absence = server::absence(&findings);
+    let asked = guarded(async { Ok(ask_with(visit, session.as_ref(), absence).await) }).await;
     if let Some(session) = session {
         session.recovered(CLOSING).await;
         tell_owed(ui, &session.close(CLOSING).await);
@@ -103,13 +104,14 @@ async fn ask(visit: &mut Visit<'_>, ui: Ui) -> Result<Vec<Finding>, Failure> {
     Ok(findings)
 }
 
-async fn ask_with(visit: &Visit<'_>, session: Option<&Session>) -> Vec<Finding> {
+/// `absence`: why there is no session, if there is none.
+async fn ask_with(visit: &Visit<'_>, session: Option<&Session>, absence: Failure) -> Vec<Finding> {
     let workstation = match workstation(visit.settings, visit.environment) {
         Ok(workstation) => workstation,
         Err(failure) => return vec![Finding::of("store", Status::Failure, &failure).in_the_way()],
     };
     let Some(session) = session else {
-        return ask_workstation(visit, &workstation.without_server(server::absence())).await;
+        return ask_workstation(visit, &workstation.without_server(absence)).await;
     };
     let mut findings = server::examine(visit, session).await;
     let workstation = workstation.with_server(Arc::new(ServerStore::new(session)));

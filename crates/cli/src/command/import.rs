@@ -97,6 +97,10 @@ impl What {
 }
 
 impl Row<'_> {
+    fn place(&self) -> Option<&Reference> {
+        self.owner.as_ref().map(|(_, place)| place)
+    }
+
     fn cells(&self) -> Vec<String> {
         let (provider, place) = match &self.owner {
             Some((provider, place)) => (provider.name.clone(), place.to_string()),
@@ -132,7 +136,15 @@ impl<'a> Plan<'a> {
     ) -> Result<Self, Failure> {
         let mut rows = Vec::new();
         for variable in file.variables() {
-            rows.push(row(workstation, manifest, variable).await?);
+            rows.push(row(workstation, manifest, variable).await);
+        }
+        let places: Vec<_> = rows.iter().filter_map(Row::place).cloned().collect();
+        let mut there = workstation.find_all(&places).await.into_iter();
+        for row in &mut rows {
+            let there = row.place().and_then(|_| there.next());
+            if let (What::Set, Ok(value), Some(there)) = (row.what, &row.variable.value, there) {
+                row.what = compare(there, value)?;
+            }
         }
         Ok(Self { rows })
     }
@@ -183,18 +195,27 @@ impl<'a> Plan<'a> {
         ui::agrees(&question)
     }
 
-    /// Stores what is new, and reads each back. Each is told when it is done, since the next may fail.
+    /// Stores what is new until something cannot be stored, and reads back and tells what was.
     async fn carry_out(&self, workstation: &Workstation<'_>, ui: Ui) -> Result<(), Failure> {
+        let (mut stored, mut places, mut outcome) = (Vec::new(), Vec::new(), Ok(()));
         for row in self.rows.iter().filter(|row| row.what.is_change()) {
             let (Some((provider, place)), Ok(secret)) = (&row.owner, &row.variable.value) else { continue };
-            workstation.set_key(provider, secret).await?;
-            if !workstation.find(place).await?.is_same(secret) {
+            if let Err(failure) = workstation.set_key(provider, secret).await {
+                outcome = Err(failure);
+                break;
+            }
+            stored.push((&row.variable.name, secret));
+            places.push(place.clone());
+        }
+        let there = workstation.find_all(&places).await;
+        for (((name, secret), place), there) in stored.into_iter().zip(&places).zip(there) {
+            if !there?.is_same(secret) {
                 let message = format!("{place} has another key than was put there");
                 return Err(Failure::new(Kind::Broken, message).hint("the file was left as it is"));
             }
-            ui.note(&format!("stored {} at {place}", row.variable.name));
+            ui.note(&format!("stored {name} at {place}"));
         }
-        Ok(())
+        outcome
     }
 
     /// What was done, and what is left to do.
@@ -230,11 +251,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-async fn row<'a>(
-    workstation: &Workstation<'_>,
-    manifest: &'a Manifest,
-    variable: &'a Variable,
-) -> Result<Row<'a>, Failure> {
+/// What can be told of a variable without a look at what is stored. What belongs to a provider is to be set.
+async fn row<'a>(workstation: &Workstation<'_>, manifest: &'a Manifest, variable: &'a Variable) -> Row<'a> {
     let mut owners = owners(workstation, manifest, &variable.name).await;
     let owner = if owners.len() == 1 { owners.pop() } else { None };
     let what = match (&variable.value, &owner) {
@@ -242,9 +260,9 @@ async fn row<'a>(
         (Ok(value), _) if value.expose().trim().is_empty() => What::Empty,
         (_, None) => What::NoProvider,
         (Err(why), Some(_)) => What::Unclear(why),
-        (Ok(value), Some((_, place))) => compare(workstation.find(place).await, value)?,
+        (Ok(_), Some(_)) => What::Set,
     };
-    Ok(Row { variable, owner, what })
+    Row { variable, owner, what }
 }
 
 /// The providers that have this variable, and a place for its key. Several with the same place are one.

@@ -6,6 +6,7 @@ use leasehold::core::{Failure, Kind};
 use leasehold::manifest::Manifest;
 use serde_json::json;
 
+use super::workstation::host_name;
 use super::{pretty, settings_at};
 use crate::arguments::workstation::InitArguments;
 use crate::config::environment::Environment;
@@ -41,10 +42,4 @@ pub(super) fn begin(path: &Path) -> Result<Manifest, Failure> {
     let manifest = Manifest::starter(&host_name());
     manifest.save(path)?;
     Ok(manifest)
-}
-
-/// What the manifest calls this machine.
-fn host_name() -> String {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    name.unwrap_or_else(|| "workstation".into())
 }

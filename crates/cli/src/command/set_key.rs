@@ -6,7 +6,7 @@ use leasehold::workstation::LONGEST;
 use serde_json::json;
 
 use super::pretty;
-use super::workstation::Desk;
+use super::workstation::at_key;
 use crate::arguments::workstation::SetKeyArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -18,17 +18,13 @@ pub(crate) fn set_key(
     environment: &Environment,
     ui: Ui,
 ) -> Result<Exit, Failure> {
-    let desk = Desk::open(&arguments.common, environment)?;
-    let provider = desk.manifest.provider(&arguments.provider)?;
-    let pointer = provider.needed_pointer()?;
-    desk.attend([provider], ui, async |workstation| {
-        let place = workstation.stores().reference(pointer).await;
+    at_key(&arguments.provider, &arguments.common, environment, ui, async |workstation, provider, place| {
         // What stands in the way is told before anybody types a key.
         let is_there = workstation.contains(&place).await?;
         let verb = if is_there { "replaces the one at" } else { "goes to" };
         ui.note(&format!("the key of {} {verb} {place}", provider.name));
         let secret = match read(arguments, &provider.name).await? {
-            Ok(secret) => secret,
+            Ok(secret) => without_blanks(secret, ui),
             Err(signal) => return Ok(Exit(ChildExit::Signal(signal).code())),
         };
         workstation.set_key(provider, &secret).await?;
@@ -42,6 +38,18 @@ pub(crate) fn set_key(
         });
         Ok(Exit::OK)
     })
+}
+
+/// No provider's key begins or ends with a blank; copying leaves some there. One that is all blanks stays as it is.
+fn without_blanks(secret: Secret, ui: Ui) -> Secret {
+    match secret.expose().trim() {
+        "" => secret,
+        key if key.len() == secret.expose().len() => secret,
+        key => {
+            ui.note("blanks before or after the key are left out");
+            Secret::new(key)
+        }
+    }
 }
 
 /// From the terminal, or from standard input where that is asked for or there is nobody to ask; else the signal that came

@@ -15,6 +15,7 @@ use super::{block_on, in_session, pretty, settings_at};
 use crate::arguments::workstation::ProviderConnection;
 use crate::config::environment::Environment;
 use crate::config::settings::Settings;
+use crate::config::text::Origin;
 use crate::exit::Exit;
 use crate::ui::Ui;
 
@@ -29,7 +30,7 @@ impl Desk {
     /// Reads the settings and the manifest.
     pub(crate) fn open(common: &ProviderConnection, environment: &Environment) -> Result<Self, Failure> {
         let settings = settings_at(&common.connection, &common.workstation, environment)?;
-        let manifest = Manifest::load(&settings.workstation.manifest)?;
+        let manifest = manifest(&settings)?;
         Ok(Self { settings, manifest, environment: environment.clone() })
     }
 
@@ -45,9 +46,43 @@ impl Desk {
     }
 }
 
+/// Does something with the key of the provider of this name, and the place where it belongs.
+pub(crate) fn at_key(
+    name: &str,
+    common: &ProviderConnection,
+    environment: &Environment,
+    ui: Ui,
+    work: impl AsyncFnOnce(&Workstation<'_>, &Provider, Reference) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let desk = Desk::open(common, environment)?;
+    let provider = desk.manifest.provider(name)?;
+    let pointer = provider.needed_pointer()?;
+    desk.attend([provider], ui, async |workstation| {
+        let place = workstation.stores().reference(pointer).await;
+        work(workstation, provider, place).await
+    })
+}
+
+/// The manifest. Where a flag says in which file, the hint for one that is missing says so too.
+pub(crate) fn manifest(settings: &Settings) -> Result<Manifest, Failure> {
+    let path = &settings.workstation.manifest;
+    Manifest::load(path).map_err(|failure| match manifest_origin(settings) {
+        Some(Origin::Flag(flag)) if failure.kind() == Kind::NotFound => {
+            failure.hint(format!("make one: leasehold init {flag} '{}'", path.display()))
+        }
+        _ => failure,
+    })
+}
+
+/// Who says where the manifest is.
+pub(crate) fn manifest_origin(settings: &Settings) -> Option<&Origin> {
+    let mut rows = settings.origins().iter();
+    rows.find(|row| row.key == "workstation.manifest").map(|row| &row.origin)
+}
+
 /// The manifest, for what can be done without one. One that has faults is an error.
 pub(crate) fn manifest_if_any(settings: &Settings) -> Result<Option<Manifest>, Failure> {
-    match Manifest::load(&settings.workstation.manifest) {
+    match manifest(settings) {
         Ok(manifest) => Ok(Some(manifest)),
         Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
         Err(failure) => Err(failure),
@@ -97,6 +132,12 @@ pub(crate) fn workstation(
         value.map(leasehold::core::Secret::new).ok_or_else(missing)
     };
     Ok(Workstation::new(stores, Arc::new(variables), settings.state_dir.join("checks.json")))
+}
+
+/// What this machine is called in manifests and alerts.
+pub(crate) fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| "workstation".into())
 }
 
 /// The wall clock, to the second.

@@ -1,7 +1,5 @@
 //! Where a provider is asked: the address and path of an endpoint.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use leasehold_core::name::Address;
 
 /// An endpoint as a manifest has it, taken apart.
@@ -42,9 +40,7 @@ impl Endpoint {
 
     /// Whether nobody else is on the way: `localhost`, `127.0.0.0/8` or `::1`.
     pub(super) fn is_loopback(&self) -> bool {
-        let host = self.host();
-        let is_v6 = || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback());
-        host == "localhost" || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback()) || is_v6()
+        self.address.is_loopback()
     }
 
     /// The path of a call there. An endpoint is often given with a part of the call's path, or with the path at which

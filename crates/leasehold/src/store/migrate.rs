@@ -77,31 +77,24 @@ impl Migration<'_> {
     ///
     /// What keeps one of the stores from being read.
     pub async fn plan(&self) -> Result<Vec<Moved>, Failure> {
-        let mut rows = Vec::new();
-        for listed in self.from.list(self.service).await? {
-            let mut row = self.row(listed.entry);
-            self.compare(&mut row).await?;
-            rows.push(row);
-        }
+        let mut rows = self.rows().await?;
+        self.compare(&mut rows).await?;
         Ok(rows)
     }
 
     /// Copies what is missing, and deletes the old entries if that was asked for and each of them is at its new place.
     pub async fn carry_out(&self) -> Migrated {
-        let entries = match self.from.list(self.service).await {
-            Ok(entries) => entries,
+        let mut rows = match self.rows().await {
+            Ok(rows) => rows,
             Err(failure) => return Migrated { rows: Vec::new(), failure: Some(failure) },
         };
-        let mut rows: Vec<_> = entries.into_iter().map(|listed| self.row(listed.entry)).collect();
         let failure = self.work(&mut rows).await.err();
         Migrated { rows, failure }
     }
 
     async fn work(&self, rows: &mut [Moved]) -> Result<(), Failure> {
-        let mut secrets = Vec::with_capacity(rows.len());
-        for row in &mut *rows {
-            secrets.push(self.copy(row).await?);
-        }
+        let secrets = self.compare(rows).await?;
+        self.copy(rows, &secrets).await?;
         if !self.deletes_source {
             return Ok(());
         }
@@ -116,41 +109,57 @@ impl Migration<'_> {
         Ok(())
     }
 
-    fn row(&self, entry: Entry) -> Moved {
-        let place = Entry { service: self.new_service.into(), name: entry.name.clone() };
-        Moved { entry, place, outcome: Outcome::Missing, is_deleted: false }
-    }
-
-    /// Looks at both places; the secret of the old one.
-    async fn compare(&self, row: &mut Moved) -> Result<Secret, Failure> {
-        let secret = self.from.find(&row.entry).await?;
-        row.outcome = match self.to.find(&row.place).await {
-            Ok(there) if there.is_same(&secret) => Outcome::Same,
-            Ok(_) if self.overwrites => Outcome::Missing,
-            Ok(_) => Outcome::Differs,
-            Err(failure) if failure.kind() == Kind::NotFound => Outcome::Missing,
-            Err(failure) => return Err(failure),
+    async fn rows(&self) -> Result<Vec<Moved>, Failure> {
+        let row = |entry: Entry| {
+            let place = Entry { service: self.new_service.into(), name: entry.name.clone() };
+            Moved { entry, place, outcome: Outcome::Missing, is_deleted: false }
         };
-        Ok(secret)
+        let listed = self.from.list(self.service).await?;
+        Ok(listed.into_iter().map(|listed| row(listed.entry)).collect())
     }
 
-    async fn copy(&self, row: &mut Moved) -> Result<Secret, Failure> {
-        let secret = self.compare(row).await?;
-        if row.outcome == Outcome::Missing {
-            self.to.put(&row.place, &secret).await?;
-            self.expect(row, &secret).await?;
-            row.outcome = Outcome::Copied;
+    /// Looks at both places; the secrets of the old one.
+    async fn compare(&self, rows: &mut [Moved]) -> Result<Vec<Secret>, Failure> {
+        let entries: Vec<_> = rows.iter().map(|row| row.entry.clone()).collect();
+        let secrets = self.from.find_all(&entries).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let places: Vec<_> = rows.iter().map(|row| row.place.clone()).collect();
+        let there = self.to.find_all(&places).await;
+        for ((row, secret), there) in rows.iter_mut().zip(&secrets).zip(there) {
+            row.outcome = match there {
+                Ok(there) if there.is_same(secret) => Outcome::Same,
+                Ok(_) if self.overwrites => Outcome::Missing,
+                Ok(_) => Outcome::Differs,
+                Err(failure) if failure.kind() == Kind::NotFound => Outcome::Missing,
+                Err(failure) => return Err(failure),
+            };
         }
-        Ok(secret)
+        Ok(secrets)
     }
 
-    /// Fails if the new place has not this secret.
-    async fn expect(&self, row: &Moved, secret: &Secret) -> Result<(), Failure> {
-        if self.to.find(&row.place).await?.is_same(secret) {
-            return Ok(());
+    /// Puts what is missing to its new place until one cannot be put, and compares what was put.
+    async fn copy(&self, rows: &mut [Moved], secrets: &[Secret]) -> Result<(), Failure> {
+        let is_missing = |row: &Moved| row.outcome == Outcome::Missing;
+        let missing = rows.iter().zip(secrets).filter(|(row, _)| is_missing(row));
+        let missing: Vec<_> = missing.map(|(row, secret)| (row.place.clone(), secret.clone())).collect();
+        let tried = self.to.put_all(&missing).await;
+        let count = tried.iter().filter(|put| put.is_ok()).count();
+        self.expect(&missing[..count]).await?;
+        let copied = rows.iter_mut().filter(|row| is_missing(row)).take(count);
+        copied.for_each(|row| row.outcome = Outcome::Copied);
+        tried.into_iter().collect()
+    }
+
+    /// Fails if the new store has not these secrets.
+    async fn expect(&self, put: &[(Entry, Secret)]) -> Result<(), Failure> {
+        let places: Vec<_> = put.iter().map(|(place, _)| place.clone()).collect();
+        for ((place, secret), there) in put.iter().zip(self.to.find_all(&places).await) {
+            if !there?.is_same(secret) {
+                let message = format!("{} has another {place} than was put there", self.to.title());
+                let hint = "the old place has it still; see who else writes there";
+                return Err(Failure::new(Kind::Broken, message).hint(hint));
+            }
         }
-        let message = format!("{} has another {} than was put there", self.to.title(), row.place);
-        Err(Failure::new(Kind::Broken, message).hint("the old place has it still; see who else writes there"))
+        Ok(())
     }
 
     async fn delete(&self, row: &mut Moved, secret: &Secret) -> Result<(), Failure> {
@@ -160,7 +169,7 @@ impl Migration<'_> {
         }
         self.from.remove(&row.entry).await?;
         // Two names may lead to the same place.
-        if let Err(failure) = self.expect(row, secret).await {
+        if let Err(failure) = self.expect(&[(row.place.clone(), secret.clone())]).await {
             self.from.put(&row.entry, secret).await?;
             return Err(failure.context(format!("{} went with its old place and was put back", row.entry)));
         }

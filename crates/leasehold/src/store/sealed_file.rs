@@ -10,6 +10,7 @@
 
 mod seal;
 
+use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,7 +22,7 @@ use leasehold_core::{Failure, Kind, Secret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Answer, Listed, Store};
+use super::{Answer, Answers, Listed, Store};
 use crate::clock;
 use crate::files;
 use seal::{Derived, Fault};
@@ -213,6 +214,22 @@ impl SealedFile {
         Failure::new(kind, format!("cannot {what} {}: {error}", self.title())).hint(hint)
     }
 
+    fn put_rows(&self, rows: Vec<Row>) -> Answer<'static, ()> {
+        self.aside(move |file| {
+            let put = |contents: &mut Contents| {
+                let is_change = !rows.is_empty();
+                rows.into_iter().for_each(|row| contents.put(row));
+                is_change
+            };
+            file.change(put).map(|_| ())
+        })
+    }
+
+    /// What is in the row that was looked for.
+    fn secret(&self, entry: &Entry, row: Option<&Row>) -> Result<Secret, Failure> {
+        row.map(|row| Secret::new(row.secret.as_str())).ok_or_else(|| self.no_entry(entry))
+    }
+
     fn no_entry(&self, entry: &Entry) -> Failure {
         Failure::new(Kind::NotFound, format!("{} has no entry {entry}", self.title())).hint("set it first")
     }
@@ -225,22 +242,35 @@ impl Store for SealedFile {
 
     fn find<'a>(&'a self, entry: &'a Entry) -> Answer<'a, Secret> {
         let entry = entry.clone();
-        self.aside(move |file| {
+        self.aside(move |file| file.secret(&entry, file.open()?.row(&entry)))
+    }
+
+    /// All of them are of one moment: the file is opened once.
+    fn find_all<'a>(&'a self, entries: &'a [Entry]) -> Answers<'a, Secret> {
+        let wanted = entries.to_vec();
+        let found = self.aside(move |file| {
             let contents = file.open()?;
-            let row = contents.row(&entry).ok_or_else(|| file.no_entry(&entry))?;
-            Ok(Secret::new(row.secret.as_str()))
-        })
+            let rows: HashMap<_, _> =
+                contents.entries.iter().map(|row| ((&row.service, &row.name), row)).collect();
+            let row = |entry: &Entry| rows.get(&(&entry.service, &entry.name)).copied();
+            Ok(wanted.iter().map(|entry| file.secret(entry, row(entry))).collect())
+        });
+        Box::pin(async move { found.await.unwrap_or_else(|failure| vec![Err(failure); entries.len()]) })
     }
 
     /// The same secret again is a write too: it is noted when.
     fn put<'a>(&'a self, entry: &'a Entry, secret: &'a Secret) -> Answer<'a, ()> {
-        let row = Row::new(entry.clone(), secret);
-        self.aside(move |file| {
-            let put = |contents: &mut Contents| {
-                contents.put(row);
-                true
-            };
-            file.change(put).map(|_| ())
+        self.put_rows(vec![Row::new(entry.clone(), secret)])
+    }
+
+    fn put_all<'a>(&'a self, entries: &'a [(Entry, Secret)]) -> Answers<'a, ()> {
+        let put =
+            self.put_rows(entries.iter().map(|(entry, secret)| Row::new(entry.clone(), secret)).collect());
+        Box::pin(async move {
+            match put.await {
+                Ok(()) => vec![Ok(()); entries.len()],
+                Err(failure) => vec![Err(failure)],
+            }
         })
     }
 

@@ -1,14 +1,17 @@
 //! Secrets of the server as a store: an entry's service is the path of a secret, its name one of the fields there.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
+
 use leasehold_core::name::{self, Path, VaultReference};
-use leasehold_core::{Course, Failure, Kind, Secret};
+use leasehold_core::{Course, Failure, Fields, Kind, Secret};
 use leasehold_vault::kv::{
     Delete, DeleteVersions, Document, Draft, Entry, Patch, Read, ReadDraft, WriteDraft,
 };
 
-use super::{Answer, Listed, Store, found};
+use super::{Answer, Answers, Listed, Store, TOGETHER, found};
 use crate::client::VaultClient;
 use crate::clock;
 use crate::random;
@@ -62,26 +65,51 @@ impl<'s> ServerStore<'s> {
         }
     }
 
-    async fn document(&self, entry: &name::Entry) -> Result<Document, Failure> {
-        let document = self.place(&entry.service).await?.read().await?;
-        match document.fields.field(&entry.name) {
-            Some(_) => Ok(document),
-            None => Err(no_field(entry)),
-        }
+    async fn document(&self, path: &str) -> Result<Document, Failure> {
+        self.place(path).await?.read().await
     }
 
     async fn find_field(&self, entry: &name::Entry) -> Result<Secret, Failure> {
-        let document = self.document(entry).await?;
-        document.fields.field(&entry.name).cloned().ok_or_else(|| no_field(entry))
+        field(&self.document(&entry.service).await?, entry)
     }
 
-    async fn put_field(&self, entry: &name::Entry, secret: &Secret) -> Result<(), Failure> {
-        let place = self.place(&entry.service).await?;
-        if place.patch(&entry.name, secret).await? {
+    /// Each secret is read once, however many of its fields are wanted.
+    async fn find_fields(&self, entries: &[name::Entry]) -> Vec<Result<Secret, Failure>> {
+        let paths: BTreeSet<_> = entries.iter().map(|entry| &*entry.service).collect();
+        let reads: Vec<_> = paths.iter().map(|path| async { (*path, self.document(path).await) }).collect();
+        let documents: HashMap<_, _> = stream::iter(reads).buffer_unordered(TOGETHER).collect().await;
+        let find = |entry: &name::Entry| match &documents[&*entry.service] {
+            Ok(document) => field(document, entry),
+            Err(failure) => Err(failure.clone()),
+        };
+        entries.iter().map(find).collect()
+    }
+
+    /// Each secret is written once, however many of its fields are put.
+    async fn put_fields(&self, entries: &[(name::Entry, Secret)]) -> Vec<Result<(), Failure>> {
+        let mut answers = Vec::new();
+        for of_one in entries.chunk_by(|(one, _), (other, _)| one.service == other.service) {
+            match self.put_together(of_one).await {
+                Ok(()) => answers.resize(answers.len() + of_one.len(), Ok(())),
+                Err(failure) => {
+                    answers.push(Err(failure));
+                    break;
+                }
+            }
+        }
+        answers
+    }
+
+    /// Sets these fields of one secret.
+    async fn put_together(&self, entries: &[(name::Entry, Secret)]) -> Result<(), Failure> {
+        let Some((first, _)) = entries.first() else { return Ok(()) };
+        let place = self.place(&first.service).await?;
+        let fields = || entries.iter().map(|(entry, secret)| (&*entry.name, secret));
+        if place.patch(fields().map(|(name, secret)| (name, secret.clone())).collect()).await? {
             return Ok(());
         }
         let set = |draft: &mut Draft| {
-            draft.set(&entry.name, secret);
+            fields().for_each(|(name, secret)| draft.set(name, secret));
             true
         };
         place.change(set).await.map(|_| ())
@@ -89,7 +117,7 @@ impl<'s> ServerStore<'s> {
 
     /// The fields of a secret, and when any of them was last written; version 1 of the engine does not note it.
     async fn fields(&self, path: &str) -> Result<Vec<Listed>, Failure> {
-        let Some(document) = found(self.place(path).await?.read().await)? else { return Ok(Vec::new()) };
+        let Some(document) = found(self.document(path).await)? else { return Ok(Vec::new()) };
         let written = document.version.and_then(|version| clock::wall_time_of(&version.created_time));
         let entry = |name: &str| name::Entry { service: path.into(), name: name.into() };
         Ok(document.fields.names().map(|name| Listed { entry: entry(name), written }).collect())
@@ -105,8 +133,16 @@ impl Store for ServerStore<'_> {
         Box::pin(self.find_field(entry))
     }
 
+    fn find_all<'a>(&'a self, entries: &'a [name::Entry]) -> Answers<'a, Secret> {
+        Box::pin(self.find_fields(entries))
+    }
+
     fn put<'a>(&'a self, entry: &'a name::Entry, secret: &'a Secret) -> Answer<'a, ()> {
-        Box::pin(self.put_field(entry, secret))
+        Box::pin(async move { self.put_together(&[(entry.clone(), secret.clone())]).await })
+    }
+
+    fn put_all<'a>(&'a self, entries: &'a [(name::Entry, Secret)]) -> Answers<'a, ()> {
+        Box::pin(self.put_fields(entries))
     }
 
     fn remove<'a>(&'a self, entry: &'a name::Entry) -> Answer<'a, bool> {
@@ -119,7 +155,7 @@ impl Store for ServerStore<'_> {
     }
 
     fn contains<'a>(&'a self, entry: &'a name::Entry) -> Answer<'a, bool> {
-        Box::pin(async move { found(self.document(entry).await).map(|document| document.is_some()) })
+        Box::pin(async move { found(self.find_field(entry).await).map(|secret| secret.is_some()) })
     }
 
     fn list<'a>(&'a self, service: &'a str) -> Answer<'a, Vec<Listed>> {
@@ -138,11 +174,10 @@ impl Place {
         self.client.send(&Read::new(self.entry.clone(), None)?).await
     }
 
-    /// Sets a field without a look at the others. False where that cannot be done: there is no secret yet, the token
+    /// Sets fields without a look at the others. False where that cannot be done: there is no secret yet, the token
     /// may not, the mount wants to know the version, or the engine has no patches.
-    async fn patch(&self, field: &str, secret: &Secret) -> Result<bool, Failure> {
+    async fn patch(&self, fields: Fields) -> Result<bool, Failure> {
         let Ok(entry) = self.entry.clone().versioned() else { return Ok(false) };
-        let fields = [(field, secret.clone())].into_iter().collect();
         match self.client.send(&Patch { entry, fields, cas: None }).await {
             Ok(_) => Ok(true),
             Err(failure) => match failure.kind().course() {
@@ -188,7 +223,9 @@ impl Place {
     }
 }
 
-fn no_field(entry: &name::Entry) -> Failure {
-    let message = format!("the server's secret {} has no field {}", entry.service, entry.name);
-    Failure::new(Kind::NotFound, message).hint("set it first")
+fn field(document: &Document, entry: &name::Entry) -> Result<Secret, Failure> {
+    document.fields.field(&entry.name).cloned().ok_or_else(|| {
+        let message = format!("the server's secret {} has no field {}", entry.service, entry.name);
+        Failure::new(Kind::NotFound, message).hint("set it first")
+    })
 }

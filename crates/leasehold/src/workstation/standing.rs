@@ -5,17 +5,14 @@ use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::time::SystemTime;
 
 use futures_util::{StreamExt, stream};
-use leasehold_core::name::{Place, Reference, StoreKind};
-use leasehold_core::{Failure, Kind};
+use leasehold_core::name::{Reference, StoreKind};
+use leasehold_core::{Failure, Kind, Secret};
 
-use super::{Purpose, Spot, Workstation};
+use super::{Purpose, Spot, Workstation, store_of};
 use crate::checks::{Check, Checks};
 use crate::manifest::{Manifest, Provider};
 use crate::probe::{Prober, ProviderKind, Reachability, Verdict};
-use crate::store::{Store, found};
-
-/// So many providers are asked at once.
-const TOGETHER: usize = 64;
+use crate::store::{Store, TOGETHER, found};
 
 /// What is known of a provider. Nothing of it is a secret.
 #[derive(Clone, Debug)]
@@ -130,11 +127,10 @@ impl Workstation<'_> {
     /// Tells what is wrong with each.
     pub async fn pick(&self, manifest: &Manifest, is_strict: bool, now: SystemTime) -> Result<Pick, Failure> {
         let (checks, mut passed_over) = (self.checks(), Vec::new());
-        let mut silent = Silent::new();
         let considered = if is_strict { 1 } else { usize::MAX };
         for provider in manifest.providers().iter().take(considered) {
             let place = self.place(provider).await;
-            match self.is_usable(provider, place.as_ref(), &checks, &mut silent, now).await {
+            match self.is_usable(provider, place.as_ref(), &checks, now).await {
                 Ok(()) => return Ok(Pick { provider: provider.clone(), place, passed_over }),
                 Err(reason) => passed_over.push((provider.name.clone(), reason)),
             }
@@ -150,24 +146,13 @@ impl Workstation<'_> {
         provider: &Provider,
         place: Option<&Reference>,
         checks: &Checks,
-        silent: &mut Silent,
         now: SystemTime,
     ) -> Result<(), String> {
         if let Some(place) = place {
-            let store = store_of(place);
-            if let Some(reason) = silent.get(&store) {
-                return Err(reason.clone());
-            }
             match self.contains(place).await {
                 Ok(true) => {}
                 Ok(false) => return Err("its key is not set".into()),
-                Err(failure) => {
-                    let reason = failure.message().to_owned();
-                    if failure.kind() == Kind::Unreachable {
-                        silent.insert(store, reason.clone());
-                    }
-                    return Err(reason);
-                }
+                Err(failure) => return Err(failure.message().to_owned()),
             }
             if checks.of(provider).is_some() {
                 let found = Inventory::default().find(self, place).await.ok().flatten();
@@ -195,23 +180,37 @@ impl Workstation<'_> {
         is_offline: bool,
         now: SystemTime,
     ) -> Vec<Result<Trial, Failure>> {
-        let trials = providers.iter().map(|provider| self.try_out(provider, is_offline));
+        let keys = self.keys(providers).await;
+        let trials =
+            providers.iter().zip(keys).map(|(provider, key)| self.try_out(provider, key, is_offline));
         let mut trials: Vec<_> = stream::iter(trials).buffered(TOGETHER).collect().await;
-        for (provider, trial) in providers.iter().zip(&mut trials) {
-            let verdict = trial.as_ref().ok().and_then(|trial| trial.verdict.clone());
-            let noted = verdict.map_or(Ok(()), |verdict| self.checks().note(provider, verdict, now));
-            if let Err(failure) = noted {
-                *trial = Err(failure);
-            }
+        let verdict = |trial: &Result<Trial, Failure>| trial.as_ref().ok()?.verdict.clone();
+        let verdicts = providers.iter().zip(&trials);
+        let verdicts = verdicts.filter_map(|(provider, trial)| Some((*provider, verdict(trial)?))).collect();
+        if let Err(failure) = self.checks().note_all(verdicts, now) {
+            let lost = trials.iter_mut().filter(|trial| verdict(trial).is_some());
+            lost.for_each(|trial| *trial = Err(failure.clone()));
         }
         trials
     }
 
-    async fn try_out(&self, provider: &Provider, is_offline: bool) -> Result<Trial, Failure> {
-        let key = match self.place(provider).await {
-            None => None,
-            Some(place) => Some(found(self.find(&place).await)?),
-        };
+    /// The key of each of these providers; none if it needs none.
+    async fn keys(&self, providers: &[&Provider]) -> Vec<Option<Result<Secret, Failure>>> {
+        let mut places = Vec::new();
+        for provider in providers {
+            places.extend(self.place(provider).await);
+        }
+        let mut keys = self.find_all(&places).await.into_iter();
+        providers.iter().map(|provider| provider.pointer.as_ref().and_then(|_| keys.next())).collect()
+    }
+
+    async fn try_out(
+        &self,
+        provider: &Provider,
+        key: Option<Result<Secret, Failure>>,
+        is_offline: bool,
+    ) -> Result<Trial, Failure> {
+        let key = key.map(found).transpose()?;
         let endpoint_reachable = match &provider.endpoint {
             Some(endpoint) if !is_offline => Some(self.prober().reachable(endpoint).await.is_reachable()),
             _ => None,
@@ -270,17 +269,6 @@ struct Inventory(HashMap<Shelf, Result<Written, Failure>>);
 
 /// A service in a store; none of the workstation's stores is the server.
 type Shelf = (Option<StoreKind>, Box<str>);
-
-/// The stores that gave no answer, and why: to ask one again would take its whole time again.
-type Silent = HashMap<Option<StoreKind>, String>;
-
-/// The store of a place; none of the workstation's stores is the server.
-fn store_of(place: &Reference) -> Option<StoreKind> {
-    match place.place() {
-        Place::Stored(kind, _) => Some(*kind),
-        Place::Vault(_) | Place::Env(_) | Place::File(_) => None,
-    }
-}
 
 /// The names that are there, and when the secret of each was written.
 type Written = HashMap<Box<str>, Option<SystemTime>>;

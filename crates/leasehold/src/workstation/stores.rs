@@ -8,11 +8,13 @@ use std::sync::Arc;
 use leasehold_core::name::{Entry, Path, Place, Reference, StoreKind, VaultReference};
 use leasehold_core::{Failure, Kind};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::files;
 use crate::identity::Source;
 use crate::manifest::{Pointer, SERVICE};
 use crate::random;
+use crate::store::mute::{Heeded, Silence};
 use crate::store::{KernelKeyring, Keyring, SealKey, SealedFile, Store};
 
 /// Which store has what plain pointers name.
@@ -62,6 +64,8 @@ pub struct Chosen {
 pub struct Stores {
     settings: StoreSettings,
     keyring: Keyring,
+    /// Whether the keyring is mute.
+    silence: Silence,
     chosen: OnceCell<Chosen>,
     sealed: OnceCell<Arc<SealedFile>>,
 }
@@ -70,7 +74,13 @@ impl Stores {
     /// The stores by these settings. Nothing is opened yet.
     pub fn new(settings: StoreSettings) -> Self {
         let keyring = Keyring::at(&settings.bus);
-        Self { settings, keyring, chosen: OnceCell::new(), sealed: OnceCell::new() }
+        Self {
+            settings,
+            keyring,
+            silence: Silence::default(),
+            chosen: OnceCell::new(),
+            sealed: OnceCell::new(),
+        }
     }
 
     /// Where they are.
@@ -82,7 +92,7 @@ impl Stores {
     pub async fn chosen(&self) -> &Chosen {
         let find_out = async || match &self.settings.choice {
             Some(choice) => Chosen { choice: choice.clone(), why: "it was asked for".into() },
-            None => match self.keyring.absence().await {
+            None => match self.absence().await {
                 None => Chosen {
                     choice: Choice::Store(StoreKind::Keyring),
                     why: "nothing was asked for, and there is a keyring".into(),
@@ -94,6 +104,32 @@ impl Stores {
             },
         };
         self.chosen.get_or_init(find_out).await
+    }
+
+    /// Why there is no keyring; none if there is one. One that is mute is there, and not asked again for a while.
+    async fn absence(&self) -> Option<Failure> {
+        if self.silence.reason().is_some() {
+            return None;
+        }
+        let began = Instant::now();
+        let absence = self.keyring.absence().await;
+        if absence.is_none() {
+            let mute = Failure::new(Kind::Unreachable, "the keyring gave no answer in time").hint(
+                "it may wait for somebody at the desktop, or hang: see whether other programs can use it",
+            );
+            self.silence.note(began, &mute);
+        }
+        absence
+    }
+
+    /// Why the keyring is not asked at the moment, if it was mute a moment ago.
+    pub fn why_keyring_rests(&self) -> Option<Failure> {
+        self.silence.reason()
+    }
+
+    /// The keyring, which is left alone for a while once it was mute.
+    fn keyring(&self) -> Heeded<'static> {
+        Heeded { store: Arc::new(self.keyring.clone()), silence: self.silence.clone() }
     }
 
     /// The place that a pointer names.
@@ -111,7 +147,7 @@ impl Stores {
     /// What keeps the key of the sealed file from being had.
     pub async fn store(&self, kind: StoreKind, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
         Ok(match kind {
-            StoreKind::Keyring => Arc::new(self.keyring.clone()),
+            StoreKind::Keyring => Arc::new(self.keyring()),
             StoreKind::Kernel => Arc::new(KernelKeyring::new()),
             StoreKind::Sealed => {
                 if purpose == Purpose::Write {
@@ -149,7 +185,7 @@ impl Stores {
         match reference.place() {
             Place::File(path) => Ok(Source::File(PathBuf::from(&**path))),
             Place::Stored(StoreKind::Keyring, entry) => {
-                let found = self.keyring.find(entry).await;
+                let found = self.keyring().find(entry).await;
                 found.map(Source::Value).map_err(|failure| failure.context("the sealed file's key"))
             }
             _ => Err(Failure::new(

@@ -60,12 +60,25 @@ async fn assert_store(store: &dyn Store, service: &str, largest: usize) {
     let mut sorted = names.to_vec();
     sorted.sort();
     assert_eq!(listed(store, service).await, sorted);
+    assert_many_at_once(store, &names).await;
     assert!(store.remove(&names[0]).await.unwrap());
     for (entry, secret) in names.iter().zip(["1", "2", "3", "4", "5", "6"]).skip(1) {
         assert_eq!(found(store, entry).await, secret, "{entry}");
         assert!(store.contains(entry).await.unwrap() && store.remove(entry).await.unwrap(), "{entry}");
     }
     assert_nothing_is_there(store, &names[1]).await;
+}
+
+/// Many are put and found as one is, each for itself and in the order given.
+async fn assert_many_at_once(store: &dyn Store, names: &[Entry; 6]) {
+    let secrets = ["1", "2", "3", "4", "5", "6"].map(Secret::new);
+    let rows: Vec<_> = names.iter().cloned().zip(secrets.clone()).rev().collect();
+    assert_eq!(store.put_all(&rows).await.into_iter().filter(Result::is_ok).count(), rows.len());
+    let missing = entry(&names[0].service, "missing");
+    let wanted = [&[missing], &names[..]].concat();
+    let mut found = store.find_all(&wanted).await.into_iter();
+    assert_eq!(found.next().unwrap().unwrap_err().kind(), Kind::NotFound);
+    assert!(found.zip(&secrets).all(|(found, secret)| found.unwrap().is_same(secret)));
 }
 
 async fn assert_nothing_is_there(store: &dyn Store, entry: &Entry) {

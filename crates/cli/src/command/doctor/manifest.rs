@@ -7,6 +7,7 @@ use super::finding::{Finding, Status};
 use super::guard::{self, Guard, OTHERS_WRITE, PRIVATE};
 use super::visit::Visit;
 use crate::command::init;
+use crate::command::workstation::{manifest, manifest_origin};
 use crate::config::settings::Settings;
 use crate::config::text::Origin;
 
@@ -27,7 +28,7 @@ pub(super) fn open(settings: &Settings, mends: bool) -> (Option<Manifest>, Findi
     let path = &settings.workstation.manifest;
     let told = |manifest: &Manifest| format!("{}, providers: {}", path.display(), manifest.providers().len());
     let failed = |status, failure: &Failure| (None, Finding::of("manifest", status, failure));
-    match Manifest::load(path) {
+    match manifest(settings) {
         Ok(manifest) => {
             let finding = Finding::ok("manifest", told(&manifest));
             (Some(manifest), finding)
@@ -60,6 +61,5 @@ pub(super) fn permissions(visit: &Visit<'_>) -> Finding {
 }
 
 fn is_usual(settings: &Settings) -> bool {
-    let mut rows = settings.origins().iter();
-    rows.any(|row| row.key == "workstation.manifest" && row.origin == Origin::Default)
+    manifest_origin(settings) == Some(&Origin::Default)
 }

@@ -212,10 +212,17 @@ fn may_update(granted: Option<&Vec<String>>) -> bool {
     granted.is_some_and(|granted| granted.iter().any(|word| word == "update" || word == "root"))
 }
 
-/// Why what is on the server cannot be had now.
-pub(super) fn absence() -> Failure {
-    Failure::new(Kind::Unreachable, "it is on the server, which could not be asked")
-        .hint("see the findings `server` and `login`")
+/// Why what is on the server cannot be looked at now, by what was found on the way there.
+pub(super) fn absence(findings: &[Finding]) -> Failure {
+    let of = |id: &str| findings.iter().find(|finding| finding.id == id);
+    let why = of("server").filter(|finding| finding.status == Status::Failure).or(of("login"));
+    let told = why.map_or("nobody is logged in", |finding| &finding.message);
+    let failure =
+        Failure::new(Kind::Unreachable, format!("it is on the server, which could not be asked: {told}"));
+    match why.and_then(|finding| finding.hint.clone()) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 #[cfg(test)]

@@ -57,8 +57,12 @@ async fn keyring(visit: &Visit<'_>, workstation: &Workstation<'_>) -> Finding {
     let has_seal = matches!(&settings.seal, Seal::Key(reference) if is_in_keyring(reference));
     let is_needed = has_seal || is_needed(visit, workstation, StoreKind::Keyring).await;
     let keyring = Keyring::at(&settings.bus);
-    // At the same time, since one that is mute takes seconds for each.
-    let (failure, status) = match tokio::join!(keyring.absence(), keyring.expect_open()) {
+    let looked = match workstation.stores().why_keyring_rests() {
+        Some(failure) => (None, Err(failure)),
+        // At the same time, since one that is mute takes seconds for each.
+        None => tokio::join!(keyring.absence(), keyring.expect_open()),
+    };
+    let (failure, status) = match looked {
         (_, Ok(())) => return Finding::ok("keyring", "it answers, and is unlocked"),
         (Some(absence), Err(_)) => (absence, Status::Warning),
         (None, Err(failure)) => (failure, Status::Failure),

@@ -7,7 +7,7 @@ use leasehold::workstation::{Pick, Workstation};
 
 use super::bindings::Bindings;
 use crate::arguments::run::RunArguments;
-use crate::command::workstation::{is_on_server, manifest_if_any, now};
+use crate::command::workstation::{is_on_server, manifest, manifest_if_any, now};
 use crate::config::settings::Settings;
 use crate::ui::Ui;
 
@@ -31,7 +31,7 @@ impl Wanted {
             return Ok(None);
         }
         let manifest = match is_asked {
-            true => Some(Manifest::load(&settings.workstation.manifest)?),
+            true => Some(manifest(settings)?),
             false => manifest_if_any(settings)?,
         };
         let Some(manifest) = manifest else { return Ok(None) };

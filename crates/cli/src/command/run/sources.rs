@@ -2,7 +2,6 @@
 //! workstation, which are read again and again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold::core::name::{Place, VaultReference};
@@ -33,13 +32,13 @@ impl Sources {
     pub(super) async fn open(
         bindings: Bindings,
         credentials: HashMap<VaultReference, Credential>,
-        workstation: &Arc<Workstation<'static>>,
+        workstation: Workstation<'static>,
         interval: Duration,
         ui: Ui,
     ) -> Result<Self, Failure> {
         let mut locals = Locals::new();
         for place in bindings.local_places() {
-            locals.insert(place.clone(), of_place(workstation, place).await?);
+            locals.insert(place.clone(), of_place(&workstation, place).await?);
         }
         // A variable of our own environment stays as it is.
         let watched: BTreeSet<_> =
@@ -47,7 +46,6 @@ impl Sources {
         let (writer, locals) = watch::channel(locals);
         let mut reader = JoinSet::new();
         if !watched.is_empty() {
-            let workstation = Arc::clone(workstation);
             reader.spawn(Reader { workstation, watched, writer, ui }.read_on(interval));
         }
         Ok(Self { bindings, credentials, locals, _reader: reader })
@@ -83,7 +81,7 @@ impl Sources {
 
 /// Reads places again and again.
 struct Reader {
-    workstation: Arc<Workstation<'static>>,
+    workstation: Workstation<'static>,
     watched: BTreeSet<Place>,
     writer: watch::Sender<Locals>,
     ui: Ui,

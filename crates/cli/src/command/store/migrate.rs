@@ -89,7 +89,14 @@ async fn tell_pointers(
     let chosen = &workstation.stores().chosen().await.choice;
     if *chosen != arguments.to {
         let to = choice_text(&arguments.to);
-        ui.note(&format!("plain pointers still mean {chosen}; to change that, set LEASEHOLD_STORE={to}, or store = \"{to}\" under [workstation] in the user's configuration"));
+        // Without the old keys, plain pointers lead to nothing until then.
+        let tell = if arguments.delete_source { Ui::warn } else { Ui::note };
+        tell(
+            ui,
+            &format!(
+                "plain pointers still mean {chosen}; to change that, set LEASEHOLD_STORE={to}, or store = \"{to}\" under [workstation] in the user's configuration"
+            ),
+        );
     }
     for provider in manifest.map(Manifest::providers).unwrap_or_default() {
         let Some(Pointer::Full(reference)) = &provider.pointer else { continue };

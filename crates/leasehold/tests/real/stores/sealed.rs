@@ -292,3 +292,41 @@ async fn a_passphrase_costs_once_a_process() {
     }
     record("sealed-passphrase", &format!("a passphrase is turned into a key in {first:.0?}, once a process"));
 }
+
+#[tokio::test]
+async fn a_thousand_entries_are_written_and_read_at_once() {
+    let folder = Folder::new();
+    let (file, other) = (sealed(folder.0.join("secrets")), sealed(folder.0.join("secrets")));
+    let rows: Vec<_> = (0..1000).map(|n| entry("agent_vault", &n.to_string())).collect();
+    let secrets = rows.iter().map(|entry| (entry.clone(), Secret::new(format!("secret {}", entry.name))));
+    let secrets: Vec<_> = secrets.collect();
+    let (answers, putting) = timed(file.put_all(&secrets)).await;
+    assert!(answers.len() == 1000 && answers.iter().all(Result::is_ok));
+    // Who wrote meanwhile is seen by the next look.
+    put(&other, &rows[7], "another").await;
+    other.remove(&rows[8]).await.unwrap();
+    let (found, finding) = timed(file.find_all(&rows)).await;
+    for (at, (answer, (entry, secret))) in found.iter().zip(&secrets).enumerate() {
+        match (at, answer) {
+            (7, Ok(found)) => assert_eq!(found.expose(), "another"),
+            (8, Err(failure)) => assert_eq!(failure.kind(), Kind::NotFound, "{failure}"),
+            (_, answer) => assert!(answer.as_ref().unwrap().is_same(secret), "{entry}"),
+        }
+    }
+    let (_, alone) = timed(file.find(&rows[0])).await;
+    // One look each would take a thousand times as long.
+    assert!(finding < alone * 100, "{finding:?} for all, {alone:?} for one");
+    record(
+        "sealed-thousand",
+        &format!(
+            "1000 entries of a sealed file are put in {putting:.1?}, found in {finding:.1?}; one alone in {alone:.1?}"
+        ),
+    );
+    file.put_all(&[]).await;
+    let wrong = SealedFile::at(file.path(), key("another"));
+    assert_eq!(wrong.put_all(&secrets).await.len(), 1, "the first failure ends it");
+    let lost = wrong.find_all(&rows).await;
+    assert!(
+        lost.len() == 1000 && lost.iter().all(|answer| answer.as_ref().unwrap_err().kind() == Kind::Denied)
+    );
+}

@@ -89,6 +89,27 @@ async fn other_fields_stay_what_they_are() {
     }
 }
 
+/// The server keeps ten versions of a secret: a migration must not push out those of before.
+#[tokio::test]
+async fn many_fields_are_one_version() {
+    let server = server();
+    let fields: Vec<_> =
+        (0..50).map(|n| (entry("secret/ai", &n.to_string()), Secret::new(n.to_string()))).collect();
+    server.put_secret("secret/ai", json!({ "first": 1 }));
+    for (policy, version) in [(ALL, 2), (LITTLE, 3)] {
+        let session = session(&server, policy);
+        let answers = ServerStore::new(&session).put_all(&fields).await;
+        assert!(answers.len() == 50 && answers.iter().all(Result::is_ok), "{answers:?}");
+        let there = data(&server, "secret/data/ai");
+        assert_eq!(there["metadata"]["version"], version);
+        assert_eq!((&there["data"]["first"], &there["data"]["49"]), (&json!(1), &json!("49")));
+        session.close(LIMIT).await;
+    }
+    let session = session(&server, READING);
+    assert_eq!(ServerStore::new(&session).put_all(&fields).await.len(), 1, "the first failure ends it");
+    session.close(LIMIT).await;
+}
+
 #[tokio::test]
 async fn with_its_last_field_a_secret_is_deleted_or_left_empty() {
     let server = server();

@@ -1,0 +1,72 @@
+//! What is waited for, or opened, once a command and not once a key.
+
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use leasehold::core::Secret;
+use leasehold::core::name::Entry;
+use leasehold::identity::Source;
+use leasehold::store::{SealKey, SealedFile, Store};
+use serde_json::json;
+
+use super::{Host, USUAL};
+
+/// Each question would take 3 s anew.
+#[test]
+fn a_mute_keyring_is_waited_for_once_a_command() {
+    let mut host = Host::new();
+    let bus = host.path("bus");
+    let _mute = UnixListener::bind(&bus).unwrap();
+    host.set("DBUS_SESSION_BUS_ADDRESS", &format!("unix:path={}", bus.display()));
+    let row = |n: usize| (format!("p{n}"), json!({ "vault_key": format!("keyring://service-{n}/key") }));
+    let mut providers: serde_json::Map<_, _> = (0..5).map(row).collect();
+    providers.insert("plain".into(), json!({ "vault_key": "k" }));
+    host.manifest(&providers.into());
+    let check = |words: &[&str], code: i32| {
+        let began = Instant::now();
+        let output = host.leasehold(words, "canary");
+        let (took, said) = (began.elapsed(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert!(took < Duration::from_millis(5500), "{words:?}: {took:?}");
+        said
+    };
+    let said = check(&["providers"], 0);
+    assert_eq!(said.matches("gave no answer").count(), 1, "{said}");
+    check(&["test", "--offline"], 6);
+    check(&["doctor", "--offline"], 8);
+    check(&["set-key", "plain"], 6);
+    check(&["delete-key", "plain"], 6);
+}
+
+/// Opening a sealed file once a key, a thousand keys took half a minute without optimisation.
+#[test]
+fn a_thousand_keys_are_looked_up_at_once() {
+    let mut host = Host::new();
+    let rows = |row: &dyn Fn(usize) -> String| (0..1000).map(row).collect::<Vec<_>>();
+    let provider = |n: usize| format!(r#""p{n}":{{"vault_key":"k/{n}","env_var":"K_{n}"}}"#);
+    host.write(USUAL, &format!(r#"{{"providers":{{{}}}}}"#, rows(&provider).join(",")), 0o600);
+    host.chmod(".config/ai/ai_agents", 0o700);
+    let key = host.canaries.plant("key");
+    host.write("keys.env", &rows(&|n| format!("K_{n}={key}-{n}")).join("\n"), 0o600);
+    host.set_key("p0");
+    let stored: Vec<_> = (0..1000)
+        .map(|n| {
+            let entry = Entry { service: "agent_vault".into(), name: format!("k/{n}").into() };
+            (entry, Secret::new(format!("{key}-{n}")))
+        })
+        .collect();
+    let seal = SealKey::Key(Source::File(host.path(".config/leasehold/sealed.key")));
+    let file = SealedFile::at(host.path(".local/share/leasehold/sealed"), seal);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(runtime.block_on(file.put_all(&stored)).iter().all(Result::is_ok));
+    let bound = Duration::from_secs(5);
+    let began = Instant::now();
+    host.doctor(&["--only", "secret,key"]).exits(0).expect("secret:p999", "ok", "sealed://");
+    assert!(began.elapsed() < bound, "{:?}", began.elapsed());
+    for words in [&["test"][..], &["providers"], &["import", "--env-file", "keys.env"]] {
+        let began = Instant::now();
+        let output = host.leasehold(words, "");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(began.elapsed() < bound, "{words:?}: {:?}", began.elapsed());
+    }
+}
