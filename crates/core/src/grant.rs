@@ -16,22 +16,39 @@ use crate::secret::Secret;
 /// assert_eq!(fields.names().collect::<Vec<_>>(), ["password", "username"]);
 /// ```
 #[derive(Clone, Default)]
-pub struct Fields(Arc<[(Box<str>, Secret)]>);
+pub struct Fields(Arc<[Field]>);
+
+#[derive(Clone)]
+struct Field {
+    name: Box<str>,
+    value: Secret,
+    /// The server has a text there, and not a number or an object that was written as one.
+    is_text: bool,
+}
 
 impl Fields {
     /// The value of the field with this name.
     pub fn field(&self, name: &str) -> Option<&Secret> {
-        self.0.binary_search_by(|(have, _)| (**have).cmp(name)).ok().map(|at| &self.0[at].1)
+        self.find(name).map(|field| &field.value)
+    }
+
+    /// Whether the server has a text in this field. What is a number, an object or `null` there has its JSON for a value.
+    pub fn is_text(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|field| field.is_text)
+    }
+
+    fn find(&self, name: &str) -> Option<&Field> {
+        self.0.binary_search_by(|field| (*field.name).cmp(name)).ok().map(|at| &self.0[at])
     }
 
     /// The names, in order. They are not secret.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| &**name)
+        self.0.iter().map(|field| &*field.name)
     }
 
     /// Names and values, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
-        self.0.iter().map(|(name, value)| (&**name, value))
+        self.0.iter().map(|field| (&*field.name, &field.value))
     }
 
     /// Whether there are no fields.
@@ -41,16 +58,27 @@ impl Fields {
 
     /// Whether both have the same names with the same values.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self.iter().zip(other.iter()).all(|((a, x), (b, y))| a == b && x.is_same(y))
+        let is_same = |(a, b): (&Field, &Field)| {
+            a.name == b.name && a.is_text == b.is_text && a.value.is_same(&b.value)
+        };
+        self.0.len() == other.0.len() && self.0.iter().zip(other.0.iter()).all(is_same)
     }
 }
 
+/// Texts by name.
 impl<N: Into<Box<str>>> FromIterator<(N, Secret)> for Fields {
     fn from_iter<I: IntoIterator<Item = (N, Secret)>>(fields: I) -> Self {
-        let mut fields: Vec<_> = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
-        fields.sort_by(|(a, _): &(Box<str>, Secret), (b, _)| a.cmp(b));
-        fields.dedup_by(|(later, _), (earlier, _)| later == earlier);
+        fields.into_iter().map(|(name, value)| (name, value, true)).collect()
+    }
+}
+
+/// Values by name, each with whether it is a text.
+impl<N: Into<Box<str>>> FromIterator<(N, Secret, bool)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (N, Secret, bool)>>(fields: I) -> Self {
+        let field = |(name, value, is_text): (N, _, _)| Field { name: name.into(), value, is_text };
+        let mut fields: Vec<_> = fields.into_iter().map(field).collect();
+        fields.sort_by(|a, b| a.name.cmp(&b.name));
+        fields.dedup_by(|later, earlier| later.name == earlier.name);
         Self(fields.into())
     }
 }

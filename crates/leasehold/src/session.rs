@@ -157,7 +157,33 @@ impl Session {
         self.engine.ask(slot, Scope::Secret(reference.clone()), Some(asker), Arc::clone(&self.policy)).await
     }
 
-    fn slot(&self, reference: &VaultReference) -> SlotId {
+    /// Holds a static secret by a policy of its own, with the login's token, from now on and also where there is no
+    /// login yet: whatever comes of the first try, it is tried on in the background.
+    pub(crate) async fn keep(
+        &self,
+        reference: &VaultReference,
+        policy: Arc<Policy>,
+    ) -> Result<Credential, Failure> {
+        // Why there is no login is then told to what stands on it.
+        let _ = self.log_in().await;
+        let scope = Scope::Secret(reference.clone());
+        self.engine.ask(self.slot(reference), scope, Some(LOGIN), policy).await
+    }
+
+    /// What is held in a slot, in words that may be told to anybody.
+    pub fn name_of(&self, slot: SlotId) -> String {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let secret =
+            slots.iter().find(|(_, other)| **other == slot).map(|(reference, _)| reference.to_string());
+        match slot {
+            LOGIN => "the login".into(),
+            PARENT => "the parent token".into(),
+            _ => secret.unwrap_or_else(|| format!("credential {}", slot.0)),
+        }
+    }
+
+    /// The slot in which this is held.
+    pub(crate) fn slot(&self, reference: &VaultReference) -> SlotId {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let next = SlotId(2 + u32::try_from(slots.len()).unwrap_or(u32::MAX - 2));
         *slots.entry(reference.clone()).or_insert(next)

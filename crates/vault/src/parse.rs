@@ -115,12 +115,25 @@ pub(crate) struct SecretText(pub(crate) Secret);
 
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        SecretValue::deserialize(deserializer).map(|value| Self(value.text))
+    }
+}
+
+/// A secret value, as [`SecretText`] has it, and whether it is a JSON string.
+struct SecretValue {
+    text: Secret,
+    is_text: bool,
+}
+
+impl<'de> Deserialize<'de> for SecretValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?.get();
-        let mut text = match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
+        let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+        let mut text = match inner {
             Some(inner) => unescaped(inner).ok_or_else(|| D::Error::custom("a broken escape"))?,
             None => compact(raw),
         };
-        Ok(Self(Secret::new(mem::take(&mut *text))))
+        Ok(Self { text: Secret::new(mem::take(&mut *text)), is_text: inner.is_some() })
     }
 }
 
@@ -141,8 +154,8 @@ impl<'de> Deserialize<'de> for SecretFields {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretFields, A::Error> {
                 let mut fields = Vec::new();
-                while let Some((name, SecretText(value))) = map.next_entry::<String, SecretText>()? {
-                    fields.push((name, value));
+                while let Some((name, value)) = map.next_entry::<String, SecretValue>()? {
+                    fields.push((name, value.text, value.is_text));
                 }
                 Ok(SecretFields(fields.into_iter().collect()))
             }
@@ -232,6 +245,16 @@ mod tests {
         field(r#"{ "a" : [ 1, "b c\" d" ] }"#, Some(r#"{"a":[1,"b c\" d"]}"#));
         field(r#"{ "a\\" : " x " }"#, Some(r#"{"a\\":" x "}"#));
         field("[1", None);
+    }
+
+    #[test]
+    fn a_text_is_told_from_what_is_written_like_one() {
+        let fields = |json_text: &str| json::<SecretFields>(json_text.as_bytes()).unwrap().0;
+        let texts = fields(r#"{"a": "17", "b": "null"}"#);
+        assert!(texts.is_text("a") && texts.is_text("b") && !texts.is_text("c"));
+        let others = fields(r#"{"a": 17, "b": null}"#);
+        assert!(!others.is_text("a") && !others.is_text("b"));
+        assert!(!texts.is_same(&others) && texts.is_same(&texts.clone()));
     }
 
     #[test]

@@ -1,0 +1,24 @@
+//! The token refresh against a real server.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests that measure times and share a ground with others; a failure is a failed test"
+)]
+#![allow(clippy::needless_pass_by_value, reason = "callers write `json!({..})` in place")]
+
+#[path = "../real/ground.rs"]
+mod ground;
+#[path = "../real/run.rs"]
+mod run;
+
+mod panel;
+
+mod places;
+mod outage;
+mod notices;
+mod issuing;
+mod told;
