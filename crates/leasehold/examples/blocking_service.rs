@@ -43,8 +43,10 @@ fn serve(manager: &TokenManager, listener: &TcpListener) -> Result<(), Fault> {
 }
 
 fn answer(manager: &TokenManager, mut connection: TcpStream) -> Result<(), Fault> {
-    let mut line = String::new();
-    BufReader::new(&connection).read_line(&mut line)?;
+    let mut lines = BufReader::new(&connection).lines();
+    let line = lines.next().transpose()?.unwrap_or_default();
+    // Where a part of the request is not read, the answer may be lost.
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let status = manager.status();
     let (code, body) = match line.split(' ').nth(1) {
         Some("/health/vault") => (status.health().code(), serde_json::to_string(&status.health())?),

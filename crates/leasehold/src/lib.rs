@@ -67,12 +67,18 @@ pub mod journal;
 mod swap;
 mod published;
 pub mod credential;
+pub mod secrets;
 pub mod token_cache;
 pub mod signing;
 pub mod worker;
 pub mod driver;
 pub mod session;
+mod prometheus;
 pub mod token_manager;
+pub mod token_refresh;
+#[cfg(feature = "axum")]
+pub mod health;
+pub mod alerts;
 pub mod verify;
 pub mod files;
 pub mod store;
@@ -82,3 +88,8 @@ pub mod probe;
 pub mod checks;
 pub mod workstation;
 pub mod child;
+
+/// The code in the document is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/applications.md")]
+struct Applications;
