@@ -7,11 +7,13 @@ pub(crate) mod run;
 pub(crate) mod server;
 pub(crate) mod store;
 pub(crate) mod workstation;
+pub(crate) mod alert;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::alert::AlertArguments;
 use self::doctor::DoctorArguments;
 use self::import::ImportArguments;
 use self::login::LoginArguments;
@@ -90,6 +92,7 @@ pub(crate) enum Command {
     Token(TokenArguments),
     Verify(VerifyArguments),
     Journal(JournalArguments),
+    Alert(AlertArguments),
     Config(ConfigArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),

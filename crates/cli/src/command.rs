@@ -3,6 +3,7 @@
 pub(crate) mod values;
 pub(crate) mod workstation;
 
+pub(crate) mod alert;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod delete_key;

@@ -15,4 +15,5 @@ mod layers;
 pub(crate) mod profile;
 pub(crate) mod login;
 pub(crate) mod workstation;
+pub(crate) mod alerts;
 pub(crate) mod settings;

@@ -51,6 +51,7 @@ fn dispatch(command: &Command, environment: &Environment, core_limit: u64, ui: U
         Command::Token(arguments) => command::token::token(arguments, environment, ui),
         Command::Verify(arguments) => command::verify::verify(arguments, environment, ui),
         Command::Journal(arguments) => command::journal::journal(arguments, environment, ui),
+        Command::Alert(arguments) => command::alert::alert(arguments, environment, ui),
         Command::Config(arguments) => command::config::config(arguments, environment),
         Command::Completions(arguments) => command::completions::completions(arguments),
         Command::Man(arguments) => command::completions::man(arguments),

@@ -13,7 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use leasehold_testkit::{Desktop, Manner, Postgres, Server, Service, Upstream, server_binary, workspace};
+use leasehold_testkit::{
+    Desktop, Manner, Postgres, Receiver, ReceiverKind, Server, Service, Upstream, server_binary, workspace,
+};
 use serde_json::json;
 
 /// What the login of the stories may do.
@@ -40,7 +42,7 @@ macro_rules! stories {
 stories! {
     run get token verify journal config references rotation dynamic files errors environment exit_codes
     brought_token no_server login_methods profile
-    doctor lifecycle keyring kernel states policy key_rotation provider_test import store
+    doctor lifecycle keyring kernel states policy key_rotation provider_test import store alerts
 }
 
 #[test]
@@ -86,7 +88,11 @@ fn play(name: &str) {
             "DBUS_SESSION_BUS_ADDRESS",
             desktop.as_ref().map_or_else(|| "unix:path=/nowhere".into(), Desktop::bus),
         )
-        .envs(if name == "provider_test" { providers() } else { Vec::new() })
+        .envs(match name {
+            "provider_test" => providers(),
+            "alerts" => receivers(),
+            _ => Vec::new(),
+        })
         .env("PGURL", postgres.as_ref().map(Postgres::url).unwrap_or_default())
         .stdin(Stdio::null())
         .output()
@@ -113,6 +119,21 @@ fn providers() -> Vec<(&'static str, String)> {
         ("OPENROUTER", provider(Service::OpenRouter, Manner::Unpaid)),
         ("OLLAMA", provider(Service::Ollama, Manner::Honest)),
         ("REDIRECTING", provider(Service::OpenAi, Manner::Elsewhere(302, "http://127.0.0.1:1/".into()))),
+    ]
+}
+
+/// Receivers of alerts, by the variable with what is configured of each.
+fn receivers() -> Vec<(&'static str, String)> {
+    let receiver = |kind, manners: &[Manner]| {
+        let receiver = Receiver::start(kind, "canary-key");
+        receiver.behave(manners.iter().cloned());
+        receiver.address()
+    };
+    vec![
+        ("WEBHOOK", receiver(ReceiverKind::Webhook, &[])),
+        ("SLACK", receiver(ReceiverKind::Slack, &[])),
+        ("PAGERDUTY", receiver(ReceiverKind::PagerDuty, &[])),
+        ("REFUSING", receiver(ReceiverKind::Webhook, &[Manner::Firewall])),
     ]
 }
 

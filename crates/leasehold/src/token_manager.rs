@@ -37,7 +37,7 @@ pub use status::{Health, Metrics, Status};
 /// How many events a listener may lag behind.
 const EVENTS: usize = 256;
 /// What is obtained by a login lives as long as the server lets it: whoever embeds this goes by the token's own life.
-const UNSHORTENED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(crate) const UNSHORTENED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Keeps one token alive, by the engine's one loop: a token that was brought, or that of a login.
 ///

@@ -27,7 +27,7 @@ use leasehold_vault::reply::Reply;
 use zeroize::Zeroizing;
 
 use connect::Connector;
-pub(crate) use fetch::{Question, reach};
+pub(crate) use fetch::{Question, Receipt, reach};
 use tls::Trust;
 pub use tls::{ClientCertificate, Tls};
 
@@ -369,7 +369,7 @@ fn escaped(value: &str) -> String {
 }
 
 /// The address that a URL begins with. User information makes it none.
-fn origin(location: &str) -> Option<Address> {
+pub(crate) fn origin(location: &str) -> Option<Address> {
     let (scheme, rest) = location.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next()?;
     Address::parse(&format!("{scheme}://{host}")).ok()

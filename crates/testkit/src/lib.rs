@@ -48,6 +48,7 @@ mod administrator;
 mod disk;
 mod program;
 mod providers;
+mod receiver;
 
 mod server;
 
@@ -64,6 +65,7 @@ pub use listener::{Listener, answer};
 pub use postgres::Postgres;
 pub use providers::{Manner, Service, Upstream};
 pub use proxy::{Fault, Hole, Proxy, Tap};
+pub use receiver::{Receiver, ReceiverKind};
 pub use server::{EmptyServer, Server};
 pub use tools::{
     OPENBAO, PYTHON_KEYRING, on_path, postgres_folder, python_keyring, server_binary, workspace,

@@ -148,20 +148,8 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// Answers, and says whether the connection goes on.
     fn play(&self, manner: &Manner, stream: &mut TcpStream) -> bool {
-        let page = |status, body: &str| answer(status, "content-type: text/html\r\n", body);
-        let whole = match manner {
-            Manner::Silent => return listen_on(stream),
-            Manner::Dripping => return drip(stream),
-            Manner::Elsewhere(status, place) => answer(*status, &format!("location: {place}\r\n"), ""),
-            Manner::Portal => page(200, "<html><form>Welcome to our network</form></html>"),
-            Manner::Firewall => page(403, "<html>Blocked by policy</html>"),
-            Manner::Down => page(503, "<html>Service unavailable</html>"),
-            Manner::Huge => {
-                answer(200, "", &format!("{}{}", " ".repeat(1 << 20), good(self.service, manner)))
-            }
-            _ => self.speak(manner),
-        };
-        stream.write_all(&whole).is_ok()
+        let goes_on = misbehave(manner, &good(self.service, manner).to_string(), stream);
+        goes_on.unwrap_or_else(|| stream.write_all(&self.speak(manner)).is_ok())
     }
 
     /// The answer of the service itself.
@@ -216,6 +204,24 @@ impl Scene<'_> {
         };
         answer(status, "content-type: application/json\r\n", &body.to_string())
     }
+}
+
+/// Answers as no service does, and says whether the connection goes on; none if the service itself is to answer.
+pub(crate) fn misbehave(manner: &Manner, good: &str, stream: &mut TcpStream) -> Option<bool> {
+    let page = |status, body: &str| answer(status, "content-type: text/html\r\n", body);
+    let whole = match manner {
+        Manner::Silent => return Some(listen_on(stream)),
+        Manner::Dripping => return Some(drip(stream)),
+        Manner::Elsewhere(status, place) => answer(*status, &format!("location: {place}\r\n"), ""),
+        Manner::Portal => page(200, "<html><form>Welcome to our network</form></html>"),
+        Manner::Firewall => page(403, "<html>Blocked by policy</html>"),
+        Manner::Down => page(503, "<html>Service unavailable</html>"),
+        Manner::Huge => answer(200, "", &format!("{}{good}", " ".repeat(1 << 20))),
+        Manner::Honest | Manner::Restricted | Manner::Unpaid | Manner::Spent | Manner::Hurried => {
+            return None;
+        }
+    };
+    Some(stream.write_all(&whole).is_ok())
 }
 
 /// Status, code and message.

@@ -1,5 +1,6 @@
 //! `leasehold run`: a command with its secrets, and nothing left behind.
 
+mod alarms;
 mod bindings;
 mod program;
 mod providers;
@@ -19,6 +20,7 @@ use leasehold::credential::Credential;
 use leasehold::session::Session;
 use leasehold::store::ServerStore;
 
+use self::alarms::Alarms;
 use self::bindings::Bindings;
 use self::providers::Wanted;
 use self::sources::Sources;
@@ -35,6 +37,8 @@ use crate::ui::Ui;
 /// How often places of this workstation are read again.
 const REFRESH: Duration = Duration::from_secs(65);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// With less than this left it is told that a credential ends, where anybody is told.
+const EXPIRING: Duration = Duration::from_secs(24 * 3600);
 /// How much longer a replaced credential lives than a restart may take.
 const OVERLAP: Duration = Duration::from_secs(20);
 
@@ -115,7 +119,8 @@ impl<'a> Order<'a> {
         // From here on a signal ends the work in good order.
         let mut signals = Signals::listen()?;
         let session = self.session()?;
-        let result = guarded(async {
+        let mut alarms = Alarms::of(&self, session.as_ref(), ui);
+        let life = guarded(async {
             tokio::select! {
                 sources = self.prepare(session.as_ref(), ui) => {
                     Supervisor::new(&self, program, sources?, ui)?.run(&mut signals).await.map(Life::Ended)
@@ -123,7 +128,12 @@ impl<'a> Order<'a> {
                 signal = signals.next_end() => Ok(Life::None(signal)),
             }
         });
-        let mut result = result.await;
+        let mut result = tokio::select! {
+            biased;
+            life = life => life,
+            never = alarms.listen(session.as_ref()) => match never {},
+        };
+        alarms.hear_rest(session.as_ref());
         let rest = async {
             if let Ok(Life::Ended(ended)) = &mut result {
                 ended.end_rest(&mut signals).await;
@@ -135,7 +145,7 @@ impl<'a> Order<'a> {
             }
         };
         // What the child left running has no say in how long its secrets live.
-        tokio::join!(closing, rest);
+        tokio::join!(closing, rest, alarms.end());
         result.map(|life| life.exit())
     }
 
@@ -175,7 +185,7 @@ impl<'a> Order<'a> {
             None => HashMap::new(),
         };
         let interval = self.refresh_interval.unwrap_or(REFRESH);
-        let sources = Sources::open(bindings, credentials, &Arc::new(here), interval, ui).await;
+        let sources = Sources::open(bindings, credentials, here, interval, ui).await;
         sources.map_err(|failure| match &self.wanted {
             Some(wanted) => wanted.explain(failure),
             None => failure,
@@ -185,7 +195,8 @@ impl<'a> Order<'a> {
     fn policy(&self) -> Policy {
         let usual = Policy::default();
         let refresh = self.refresh_interval.map(Every::exactly).or(usual.refresh);
-        Policy { refresh, overlap: usual.overlap.max(self.stop_timeout + OVERLAP), ..usual }
+        let expiring = (!self.settings.sinks.is_empty()).then_some(EXPIRING);
+        Policy { refresh, expiring, overlap: usual.overlap.max(self.stop_timeout + OVERLAP), ..usual }
     }
 }
 

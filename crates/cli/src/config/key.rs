@@ -14,7 +14,7 @@ pub(super) enum Shape {
 }
 
 /// One thing that can be configured.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Key {
     /// `SECTION.NAME`, as in the file; without a dot if it cannot stand there.
     pub(super) name: &'static str,
@@ -132,6 +132,14 @@ keys! {
     PASSPHRASE = Key::new("workstation.passphrase", Shape::Secret).variables(&["LEASEHOLD_PASSPHRASE"]);
     PASSPHRASE_FILE = Key::new("workstation.passphrase_file", Shape::Text)
         .variables(&["LEASEHOLD_PASSPHRASE_FILE"]);
+
+    ALERT_TO = Key::new("alerts.to", Shape::Text);
+    ALERT_LEAST = Key::new("alerts.least", Shape::Text);
+    ALERT_REMINDER = Key::new("alerts.reminder", Shape::Text);
+    ALERT_URL = Key::new("alerts.url", Shape::Text);
+    ALERT_SECRET = Key::new("alerts.secret", Shape::Text);
+    ALERT_ROUTING_KEY = Key::new("alerts.routing_key", Shape::Text);
+    ALERT_ADDRESS = Key::new("alerts.address", Shape::Text);
 
     ON_CHANGE = Key::new("run.on_change", Shape::Text);
     STOP_SIGNAL = Key::new("run.stop_signal", Shape::Text);

@@ -34,6 +34,14 @@ pub(super) struct RawFile {
     pub(super) given: Vec<Given>,
     /// The profiles.
     pub(super) profiles: Vec<RawProfile>,
+    /// Those who are told of alerts.
+    pub(super) sinks: Vec<RawSink>,
+}
+
+/// A sink for alerts as it was written.
+pub(super) struct RawSink {
+    pub(super) name: Text,
+    pub(super) given: Vec<Given>,
 }
 
 /// A profile as it was written.
@@ -48,7 +56,7 @@ pub(super) struct RawProfile {
     pub(super) files: Vec<(Text, Text)>,
 }
 
-const SECTIONS: [&str; 5] = ["server", "login", "workstation", "run", "profile"];
+const SECTIONS: [&str; 6] = ["server", "login", "workstation", "run", "profile", "alerts"];
 
 /// Reads the text of a file, as far as it can be read; the faults are those of the rest.
 pub(super) fn read(file: &Arc<SourceFile>, trust: Trust, faults: &mut Vec<ConfigFault>) -> RawFile {
@@ -105,9 +113,10 @@ impl Reader<'_> {
         let Some(table) = self.table(entry) else { return };
         match section {
             "profile" => raw.profiles.extend(table.iter().filter_map(|entry| self.profile(entry))),
-            "server" | "login" | "workstation" if self.trust == Trust::Found => {
+            "server" | "login" | "workstation" | "alerts" if self.trust == Trust::Found => {
                 self.distrust(section, entry.0.span());
             }
+            "alerts" => raw.sinks.extend(table.iter().filter_map(|entry| self.sink(entry))),
             _ => raw.given.extend(table.iter().filter_map(|entry| self.given(section, entry, &[]))),
         }
     }
@@ -228,6 +237,13 @@ impl Reader<'_> {
         Some(profile)
     }
 
+    fn sink(&mut self, entry: Entry<'_, '_>) -> Option<RawSink> {
+        let table = self.table(entry)?;
+        let name = Text::of_site(entry.0.get_ref(), self.site(entry.0.span()));
+        let given = table.iter().filter_map(|entry| self.given("alerts", entry, &[])).collect();
+        Some(RawSink { name, given })
+    }
+
     /// A table of texts: each name with its text.
     fn pairs(&mut self, entry: Entry<'_, '_>) -> Vec<(Text, Text)> {
         let Some(table) = self.table(entry) else { return Vec::new() };
@@ -303,6 +319,7 @@ mod tests {
             "[login]\ntoken = canary\nsecret_id = 'canary",
             "[login]\npassword = \"\"\"a\ncanary\n\n\\x canary",
             "[profile.a]\nenv = { A = 'canary', B = 1, C = canary }",
+            "[alerts.a]\nurl = ['canary']\nsecret = canary\nroutingkey = 'canary'",
         ]
         .map(|text| faults(text, Trust::Own));
         for faults in told {
@@ -323,10 +340,11 @@ mod tests {
     }
 
     #[test]
-    fn a_found_file_names_neither_server_nor_login() {
-        let text = "[server]\naddress = 'http://evil'\n[login]\nrole = 'x'\n[run]\non_change = 'ignore'";
+    fn a_found_file_names_neither_server_nor_login_nor_who_is_told() {
+        let text =
+            "[server]\naddress = 'http://evil'\n[login]\nrole = 'x'\n[run]\non_change = 'ignore'\n[alerts.a]";
         let found = faults(text, Trust::Found);
-        assert_eq!(found.len(), 2, "{found:#?}");
+        assert_eq!(found.len(), 3, "{found:#?}");
         assert!(found[0].starts_with("l.toml:1:2: [server] is not read from"), "{found:#?}");
         assert!(found[1].contains("--config"), "{found:#?}");
         assert!(faults(text, Trust::Named).is_empty());

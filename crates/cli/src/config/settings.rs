@@ -8,6 +8,7 @@ use leasehold::core::{Failure, Kind};
 use leasehold::identity::Identity;
 use leasehold::transport::{ClientCertificate, Tls, TransportSettings};
 
+use super::alerts::SinkSettings;
 use super::environment::{Environment, homeless};
 use super::fault::{ConfigFault, ConfigFaults, Trouble};
 use super::files;
@@ -16,7 +17,7 @@ use super::key::{self, ALL, nearest, ways};
 use super::layers::Layers;
 use super::login::LoginSettings;
 pub(crate) use super::profile::{OnChange, Profile};
-use super::raw::{self, RawFile, RawProfile};
+use super::raw::{self, RawFile, RawProfile, RawSink};
 use super::text::Origin;
 use super::workstation::WorkstationSettings;
 
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) login: LoginSettings,
     /// Where the manifest and the stores are.
     pub(crate) workstation: WorkstationSettings,
+    /// Those who are told of alerts, by name.
+    pub(crate) sinks: BTreeMap<String, SinkSettings>,
     /// What holds for a command without a profile.
     pub(crate) defaults: Profile,
     /// The profiles by name, each with the defaults in it.
@@ -68,7 +71,7 @@ impl Settings {
         for (key, texts) in flags::given(given) {
             layers.put(key, texts);
         }
-        let (files, raw_profiles) = read_files(&mut layers, environment);
+        let (files, raw_profiles, raw_sinks) = read_files(&mut layers, environment);
         let defaults = Profile::defaults(&mut layers);
         let mut settings = Self {
             server: server_settings(&mut layers, working_dir),
@@ -76,6 +79,7 @@ impl Settings {
             state_dir: layers.path(&key::STATE_DIR, working_dir).unwrap_or_else(|| state_dir(environment)),
             login: LoginSettings::settle(&mut layers, environment),
             workstation: WorkstationSettings::settle(&mut layers, environment),
+            sinks: settle_sinks(raw_sinks, &mut layers.faults),
             profiles: settle_profiles(raw_profiles, &defaults, &mut layers.faults),
             defaults,
             files,
@@ -95,15 +99,26 @@ impl Settings {
     pub(crate) fn profile(&self, name: Option<&str>) -> Result<&Profile, Failure> {
         let Some(name) = name.or(self.chosen.as_deref()) else { return Ok(&self.defaults) };
         self.profiles.get(name).ok_or_else(|| {
-            let known = self.profiles.keys().map(String::as_str);
-            let hint = match (nearest(name, known.clone()), self.profiles.is_empty()) {
-                (Some(meant), _) => format!("did you mean `{meant}`?"),
-                (None, true) => {
-                    "no file that was read has a [profile.NAME]; see `leasehold config check`".into()
-                }
-                (None, false) => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
+            let hint = match self.profiles.is_empty() {
+                true => "no file that was read has a [profile.NAME]; see `leasehold config check`".into(),
+                false => meant(name, &self.profiles),
             };
             Failure::new(Kind::Invalid, format!("there is no profile `{name}`")).hint(hint)
+        })
+    }
+
+    /// The sink for alerts of this name, or all of them.
+    pub(crate) fn sinks(&self, name: Option<&str>) -> Result<Vec<&SinkSettings>, Failure> {
+        if self.sinks.is_empty() {
+            let message = "nobody is told of alerts: no file that was read has an [alerts.NAME]";
+            return Err(Failure::new(Kind::Invalid, message).hint(
+                "write one into ~/.config/leasehold/config.toml, such as [alerts.log] with to = \"log\"",
+            ));
+        }
+        let Some(name) = name else { return Ok(self.sinks.values().collect()) };
+        self.sinks.get(name).map(|sink| vec![sink]).ok_or_else(|| {
+            let failure = Failure::new(Kind::Invalid, format!("there is no [alerts.{name}]"));
+            failure.hint(meant(name, &self.sinks))
         })
     }
 
@@ -117,7 +132,12 @@ impl Settings {
             let (value, origin) = layers.shown(key).or_else(|| self.by_default(key.name))?;
             Some(Row { key: key.name.into(), value, origin })
         });
-        known.collect()
+        let sinks = self.sinks.values().map(|sink| Row {
+            key: format!("alerts.{}", sink.name),
+            value: Some(sink.shown()),
+            origin: sink.origin.clone(),
+        });
+        known.chain(sinks).collect()
     }
 
     /// The value of a key that nobody gave.
@@ -133,24 +153,38 @@ impl Settings {
     }
 }
 
-/// Reads the files into the layers; gives their paths and the profiles in them.
-fn read_files(layers: &mut Layers, environment: &Environment) -> (Vec<PathBuf>, Vec<RawProfile>) {
+/// What may have been meant by a name that is none of these.
+fn meant<T>(name: &str, known: &BTreeMap<String, T>) -> String {
+    let names = || known.keys().map(String::as_str);
+    nearest(name, names()).map_or_else(
+        || format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+        |meant| format!("did you mean `{meant}`?"),
+    )
+}
+
+/// Reads the files into the layers; gives their paths, and the profiles and sinks in them.
+fn read_files(
+    layers: &mut Layers,
+    environment: &Environment,
+) -> (Vec<PathBuf>, Vec<RawProfile>, Vec<RawSink>) {
     layers.text(&key::CONFIG);
     let candidates = files::candidates(layers.winner(&key::CONFIG), environment);
-    let (mut paths, mut profiles) = (Vec::new(), Vec::new());
+    let (mut paths, mut profiles, mut sinks) = (Vec::new(), Vec::new(), Vec::new());
     for (path, trust) in candidates {
         match files::read(&path, trust) {
             Ok(None) => {}
             Ok(Some(file)) => {
-                let RawFile { given, profiles: more } = raw::read(&file, trust, &mut layers.faults);
+                let file = raw::read(&file, trust, &mut layers.faults);
+                let RawFile { given, profiles: of_file, sinks: told } = file;
                 given.into_iter().for_each(|(key, texts)| layers.put(key, texts));
-                profiles.extend(more);
+                profiles.extend(of_file);
+                sinks.extend(told);
                 paths.push(path);
             }
             Err(fault) => layers.faults.push(fault),
         }
     }
-    (paths, profiles)
+    (paths, profiles, sinks)
 }
 
 /// Of two profiles with one name, the one of the later file holds, as a whole.
@@ -160,6 +194,12 @@ fn settle_profiles(
     faults: &mut Vec<ConfigFault>,
 ) -> BTreeMap<String, Profile> {
     raw.into_iter().map(|raw| (raw.name.clone(), Profile::settle(raw, defaults, faults))).collect()
+}
+
+/// The same of sinks.
+fn settle_sinks(raw: Vec<RawSink>, faults: &mut Vec<ConfigFault>) -> BTreeMap<String, SinkSettings> {
+    let sinks = raw.into_iter().filter_map(|raw| SinkSettings::settle(raw, faults));
+    sinks.map(|sink| (sink.name.clone(), sink)).collect()
 }
 
 fn server_settings(layers: &mut Layers, working_dir: &Path) -> TransportSettings {

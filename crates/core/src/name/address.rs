@@ -1,5 +1,6 @@
 //! Where a server listens.
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::fmt;
 
 use super::Fault;
@@ -84,6 +85,13 @@ impl Address {
     /// The port; zero for a Unix socket.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether nobody else is on the way: `localhost`, `127.0.0.0/8` or `::1`.
+    pub fn is_loopback(&self) -> bool {
+        let v4 = || self.host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback());
+        let v6 = || self.host.trim_matches(['[', ']']).parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback());
+        &*self.host == "localhost" || v4() || v6()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use futures_util::stream::Stream;
 use leasehold_core::{Failure, Grant, Kind};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -123,6 +124,11 @@ impl TokenManager {
     pub fn events(&self) -> impl Iterator<Item = TokenEvent> + Send + 'static {
         let mut receiver = self.manager.shared.events.subscribe();
         std::iter::from_fn(move || heard(receiver.blocking_recv()))
+    }
+
+    /// The same for somebody who has a runtime, such as [`Alerts`](crate::alerts::Alerts).
+    pub fn stream(&self) -> impl Stream<Item = TokenEvent> + Send + Unpin + 'static {
+        self.manager.events()
     }
 
     /// Does something on the manager's thread and waits for it; none if the manager does not run.

@@ -46,6 +46,8 @@ pub enum TokenEvent {
     Doomed {
         /// When it ends, in words.
         message: String,
+        /// How long it still lives; none if there is no token.
+        left: Option<Duration>,
     },
     /// It has ended.
     Ended {

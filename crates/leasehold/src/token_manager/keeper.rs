@@ -19,6 +19,7 @@ use super::settings::TokenManagerSettings;
 use super::status::{Instant, SLACK, View, is_renewal};
 use crate::client::VaultClient;
 use crate::clock::wall_seconds;
+use crate::credential::Credential;
 use crate::session::Session;
 
 /// How long giving the token back may take at the end.
@@ -140,12 +141,21 @@ impl Keeper {
     }
 
     async fn follow(&mut self, event: &Event) {
-        if matches!(event, Event::Obtained { .. } | Event::Replaced { .. }) {
-            self.take_over().await;
-        }
+        let taken = match event {
+            Event::Obtained { .. } | Event::Replaced { .. } => self.take_over().await,
+            _ => None,
+        };
+        self.note(event, taken).await;
+    }
+
+    /// A token and what is known of it are seen at once: who finds the one finds the other.
+    async fn note(&mut self, event: &Event, taken: Option<Credential>) {
         let status = self.status().await;
         let now = self.shared.now();
-        self.shared.change(|view| view.note(event, status.as_ref(), now));
+        self.shared.change(|view| {
+            view.credential = taken.or(view.credential.take());
+            view.note(event, status.as_ref(), now);
+        });
         self.tell(event, status.as_ref(), now);
         if let Some(status) = &status {
             self.tell_last(event, status, now);
@@ -154,15 +164,15 @@ impl Keeper {
         self.conclude(event, status.as_ref());
     }
 
-    /// Gives the new token to the client and to whoever reads it.
-    async fn take_over(&self) {
+    /// Gives the new token to the client.
+    async fn take_over(&self) -> Option<Credential> {
         // It is there, so that nobody waits.
-        let Ok(credential) = self.session.log_in().await else { return };
+        let credential = self.session.log_in().await.ok()?.clone();
         if let Some((token, ttl)) = credential.hold().and_then(|it| Some((it.token()?.clone(), it.lease.ttl)))
         {
             self.shared.client.set_token(token, ttl);
         }
-        self.shared.change(|view| view.credential = Some(credential.clone()));
+        Some(credential)
     }
 
     fn tell(&mut self, event: &Event, status: Option<&SlotStatus>, now: Instant) {
@@ -219,10 +229,11 @@ impl Keeper {
     fn tell_halt(&self, status: Option<&SlotStatus>, now: Instant) {
         let end = status.and_then(|status| status.expiry);
         let until = end.map(|end| format!("; the token that is held ends at {}", now.date(end)));
-        self.doom(format!(
+        let message = format!(
             "the login is refused, and none is tried until what we log in with changes{}",
             until.unwrap_or_default()
-        ));
+        );
+        self.doom(message, end.map(|end| end - now.moment));
     }
 
     /// Says so once when it becomes known that a token that was brought has a last day.
@@ -232,17 +243,17 @@ impl Keeper {
         let is_told = self.told_end.is_some_and(|told| last.max(told) - last.min(told) <= SLACK);
         self.told_end = Some(last);
         if !is_told {
-            self.doom(format!(
-                "the token cannot be kept beyond {}, and there is nothing to log in with",
-                now.date(last)
-            ));
+            let date = now.date(last);
+            let message =
+                format!("the token cannot be kept beyond {date}, and there is nothing to log in with");
+            self.doom(message, Some(last - now.moment));
         }
     }
 
-    fn doom(&self, message: String) {
+    fn doom(&self, message: String, left: Option<Duration>) {
         tracing::warn!("{message}");
         self.shared.caller.call(Notice::Failure(message.clone()));
-        self.shared.emit(TokenEvent::Doomed { message });
+        self.shared.emit(TokenEvent::Doomed { message, left });
     }
 
     /// Each oddity is told once.
@@ -277,7 +288,7 @@ impl Keeper {
     /// What was missed is told by how things stand.
     async fn catch_up(&mut self, lost: u64) {
         tracing::warn!(lost, "events were missed");
-        self.take_over().await;
+        let taken = self.take_over().await;
         let status = self.status().await;
         let ttl = status.as_ref().and_then(|status| Some(status.expiry? - self.shared.now().moment));
         let slot = self.session.login_slot();
@@ -285,7 +296,7 @@ impl Keeper {
             Some(failure) => Event::Failed { slot, failure, attempt: 1 },
             None => Event::Checked { slot, ttl },
         };
-        self.follow(&seen).await;
+        self.note(&seen, taken).await;
         self.shared.emit(TokenEvent::Missed(lost));
     }
 }

@@ -1,6 +1,5 @@
 //! What is known of the token, and the bodies that tell it.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use leasehold_core::event::{End, Event};
@@ -10,6 +9,7 @@ use serde::Serialize;
 
 use crate::clock::wall_text;
 use crate::credential::Credential;
+use crate::prometheus::{self, Sample};
 
 /// Two ends this close are the same: the server counts whole seconds, and so do its look-ups.
 pub(super) const SLACK: Duration = Duration::from_secs(3);
@@ -252,37 +252,33 @@ impl Metrics {
     /// The same in Prometheus' text format (`text/plain; version=0.0.4`). What never ends is `+Inf`; what is not known
     /// is left out.
     pub fn prometheus(&self) -> String {
-        let span = |span: Option<f64>| Some(span.unwrap_or(f64::INFINITY));
-        let count = |count: u64| Some(count as f64);
+        prometheus::text(self.samples())
+    }
+
+    /// The same, a number each.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = Sample> + use<> {
+        let or_never = |span: Option<f64>| span.unwrap_or(f64::INFINITY);
+        let ago = self.last_check_ago.map(|ago| {
+            let help = "Seconds since the server was asked last.";
+            Sample::gauge("leasehold_last_check_ago_seconds", help, ago as f64)
+        });
+        let (needs, help) = (u8::from(self.needs_renewal), "1 if less is left than the threshold.");
         let rows = [
-            ("token_ttl_hours", "gauge", "Hours that the token lives.", span(self.token_ttl_hours)),
-            ("token_ttl_days", "gauge", "Days that the token lives.", span(self.token_ttl_days)),
-            ("renewals_total", "counter", "Renewals and replacements.", count(self.renewal_count)),
-            ("failures_total", "counter", "Attempts that failed.", count(self.failure_count)),
-            (
-                "last_check_ago_seconds",
-                "gauge",
-                "Seconds since the server was asked last.",
-                self.last_check_ago.map(|ago| ago as f64),
+            Sample::gauge(
+                "leasehold_token_ttl_hours",
+                "Hours that the token lives.",
+                or_never(self.token_ttl_hours),
             ),
-            (
-                "needs_renewal",
-                "gauge",
-                "1 if less is left than the threshold.",
-                count(u64::from(self.needs_renewal)),
+            Sample::gauge(
+                "leasehold_token_ttl_days",
+                "Days that the token lives.",
+                or_never(self.token_ttl_days),
             ),
+            Sample::counter("leasehold_renewals_total", "Renewals and replacements.", self.renewal_count),
+            Sample::counter("leasehold_failures_total", "Attempts that failed.", self.failure_count),
+            Sample::gauge("leasehold_needs_renewal", help, needs.into()),
         ];
-        let mut text = String::new();
-        for (name, kind, help, value) in rows {
-            let Some(value) = value else { continue };
-            let value = if value == f64::INFINITY { "+Inf".to_owned() } else { value.to_string() };
-            // Writing to memory does not fail.
-            let _ = writeln!(
-                text,
-                "# HELP leasehold_{name} {help}\n# TYPE leasehold_{name} {kind}\nleasehold_{name} {value}"
-            );
-        }
-        text
+        rows.into_iter().chain(ago)
     }
 }
 

@@ -1,17 +1,20 @@
-//! One question to a server that is no Vault: one try, no redirect, and the answer as it came.
+//! One question to a server that is no Vault, or one letter: one try, no redirect, and the answer as it came.
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Request, Uri};
-use http_body_util::Full;
-use hyper::body::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
 use leasehold_core::name::Address;
 use leasehold_core::{Failure, Kind, Secret};
 use zeroize::Zeroizing;
 
 use super::connect::Connector;
-use super::{AGENT, Endpoint, Transport, collect, late, lost, token_value};
+use super::{AGENT, Endpoint, Transport, collect, late, lost, seconds, token_value};
+
+/// How long is waited for what is said besides a status.
+const ASIDE: Duration = Duration::from_secs(1);
 
 /// What is asked for.
 pub(crate) struct Question<'a> {
@@ -29,7 +32,33 @@ pub(crate) struct Page {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
+/// What came of a letter.
+pub(crate) struct Receipt {
+    pub(crate) status: u16,
+    /// When it may be sent again, if that was said.
+    pub(crate) retry_after: Option<Duration>,
+    /// The first bytes of what was said to it; none where it was taken.
+    pub(crate) said: Bytes,
+}
+
 impl Transport {
+    /// Sends once, within the time for one try. The request's URI begins with the address.
+    ///
+    /// Whether it was taken is known by the status: however long the answer is, little of it is read.
+    pub(crate) async fn post(&self, mut letter: Request<Bytes>) -> Result<Receipt, Failure> {
+        let endpoint = self.endpoint();
+        letter.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let sent = tokio::time::timeout(self.try_timeout, endpoint.client.request(letter.map(Full::new)));
+        let answered = sent.await.map_err(|_| late(endpoint))?.map_err(|error| lost(endpoint, &error))?;
+        let (head, body) = answered.into_parts();
+        let said = match head.status.is_success() {
+            true => Bytes::new(),
+            false => tokio::time::timeout(ASIDE, first(body)).await.unwrap_or_default(),
+        };
+        let retry_after = head.headers.get(RETRY_AFTER).and_then(seconds);
+        Ok(Receipt { status: head.status.as_u16(), retry_after, said })
+    }
+
     /// Asks once, within the time for one try. The body is read up to the limit.
     pub(crate) async fn fetch(&self, question: &Question<'_>) -> Result<Page, Failure> {
         let endpoint = self.endpoint();
@@ -44,6 +73,12 @@ impl Transport {
         let body = collect(response.into_body(), self.body_limit).await;
         Ok(Page { status, body: body.map_err(|broken| broken.failure(endpoint))? })
     }
+}
+
+/// The first piece of a body; empty if it does not come.
+async fn first(mut body: Incoming) -> Bytes {
+    let frame = body.frame().await.and_then(Result::ok);
+    frame.and_then(|frame| frame.into_data().ok()).unwrap_or_default()
 }
 
 /// Whether anybody listens there: connects within this time, and sends nothing.

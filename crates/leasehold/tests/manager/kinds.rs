@@ -76,7 +76,7 @@ async fn see_doom(server: &Server, options: &Value) {
     let token = server.token(options.clone());
     let mut watched = Watched::start(server, server.address(), brought(&token));
     let doomed = watched.wait_for(|event| matches!(event, TokenEvent::Doomed { .. })).await;
-    let TokenEvent::Doomed { message } = doomed else { unreachable!("as asked for") };
+    let TokenEvent::Doomed { message, .. } = doomed else { unreachable!("as asked for") };
     assert!(matches!(watched.told[0], TokenEvent::Obtained { .. }), "{options}: {:?}", watched.told);
     assert!(watched.told.len() <= 3, "{options}: {:?}", watched.told);
     assert_eq!(watched.failure_with("nothing to log in with"), message);

@@ -1,0 +1,164 @@
+//! Takes alerts from the outboxes to the sinks, on a thread of its own: one sink that hangs holds up no other, and
+//! whoever tells waits for nobody.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use leasehold_core::{Failure, Kind};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
+
+use super::alert::Alert;
+use super::delivery::Delivery;
+use super::message::Message;
+use super::outbox::{Fate, Letter, Outbox, Step};
+use super::sink::Sink;
+use crate::clock::{Clock, wall_seconds};
+use crate::random;
+
+/// How long what waits is still sent when nobody says how long.
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+/// The longest sleep, after which the clock is looked at: the machine may have slept.
+const NAP: Duration = Duration::from_secs(1);
+
+/// One sink, and what it has still to be told.
+#[derive(Debug)]
+pub(super) struct Desk {
+    sink: Sink,
+    source: String,
+    clock: Clock,
+    outbox: Mutex<Outbox>,
+    delivery: Delivery,
+    /// Rings when there is something new.
+    bell: Notify,
+    is_closing: AtomicBool,
+}
+
+impl Desk {
+    pub(super) fn new(sink: Sink, source: &str, clock: Clock) -> Self {
+        Self {
+            outbox: Mutex::new(Outbox::new(sink.reminder)),
+            sink,
+            source: source.into(),
+            clock,
+            delivery: Delivery::default(),
+            bell: Notify::new(),
+            is_closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes an alert for this sink. Waits for nobody.
+    pub(super) fn put(&self, alert: &Alert) {
+        if self.sink.wants(alert) {
+            self.outbox().put(alert.clone(), self.clock.now());
+            self.bell.notify_one();
+        }
+    }
+
+    /// How many alerts are still to be sent.
+    pub(super) fn count(&self) -> usize {
+        self.outbox().count()
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        self.bell.notify_one();
+    }
+
+    /// Sends what is put here, until it is closed and nothing is left.
+    async fn serve(self: Arc<Self>) {
+        loop {
+            let now = self.clock.now();
+            let step = self.outbox().next(now);
+            match step {
+                Step::Send(letter) => self.deliver(&letter).await,
+                Step::Wait(until) => {
+                    // Whether it is time or something came is the same: it is looked again.
+                    let _ = tokio::time::timeout(NAP.min(until - now), self.bell.notified()).await;
+                }
+                Step::Rest if self.is_closing.load(Ordering::Relaxed) => return,
+                Step::Rest => self.bell.notified().await,
+            }
+        }
+    }
+
+    async fn deliver(&self, letter: &Letter) {
+        let (now, wall) = (self.clock.now(), wall_seconds());
+        let left_out = (letter.left_out.count > 0).then_some(letter.left_out);
+        let message = Message {
+            alert: &letter.alert,
+            source: &self.source,
+            wall: wall.saturating_sub((now - letter.at).as_secs()),
+            left_out: left_out.map(|it| (it.count, now - it.since)),
+        };
+        let result = self.delivery.send(&self.sink, &message).await;
+        let fate = self.outbox().done(result.as_ref().map(drop), self.clock.now(), random::jitter());
+        if let Err(failure) = &result {
+            self.tell(letter, failure, fate);
+        }
+    }
+
+    fn tell(&self, letter: &Letter, failure: &Failure, fate: Fate) {
+        let (sink, kind, credential) = (&self.sink.name, failure.kind().token(), &letter.alert.credential);
+        let hint = failure.advice();
+        match fate {
+            Fate::Delivered | Fate::Postponed => {
+                tracing::info!(sink, kind, credential, "an alert is sent again: {failure}");
+            }
+            Fate::GivenUp => {
+                tracing::error!(sink, kind, credential, hint, "an alert was not delivered: {failure}");
+            }
+        }
+    }
+}
+
+/// The thread that carries.
+#[derive(Debug)]
+pub(super) struct Courier {
+    pub(super) runtime: Handle,
+    /// Ends it within this time; as dropping it does within [`FAREWELL`].
+    pub(super) end: oneshot::Sender<Duration>,
+    pub(super) ended: oneshot::Receiver<()>,
+}
+
+impl Courier {
+    /// Starts the thread. Nobody is connected to.
+    pub(super) fn start(desks: Arc<[Arc<Desk>]>) -> Result<Self, Failure> {
+        let broken =
+            |error: std::io::Error| Failure::new(Kind::Broken, format!("no thread for alerts: {error}"));
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(broken)?;
+        let handle = runtime.handle().clone();
+        let (end, ending) = oneshot::channel();
+        let (done, ended) = oneshot::channel();
+        let thread = thread::Builder::new().name("leasehold-alerts".into());
+        thread.spawn(move || carry(runtime, &desks, ending, done)).map_err(broken)?;
+        Ok(Self { runtime: handle, end, ended })
+    }
+}
+
+fn carry(
+    runtime: Runtime,
+    desks: &[Arc<Desk>],
+    ending: oneshot::Receiver<Duration>,
+    done: oneshot::Sender<()>,
+) {
+    runtime.block_on(async {
+        let mut couriers: JoinSet<()> = desks.iter().map(|desk| Arc::clone(desk).serve()).collect();
+        let limit = ending.await.unwrap_or(FAREWELL);
+        desks.iter().for_each(|desk| desk.close());
+        let all = async { while couriers.join_next().await.is_some() {} };
+        // What is not sent by then is counted by whoever asks.
+        let _ = tokio::time::timeout(limit, all).await;
+    });
+    // Nobody waits for a name that is still being looked up.
+    runtime.shutdown_background();
+    // Whoever started it may have gone.
+    let _ = done.send(());
+}

@@ -1,0 +1,190 @@
+//! What becomes of a credential, as alerts.
+
+use std::time::Duration;
+
+use leasehold_core::{Kind, Moment};
+
+use super::alert::{Alert, Matter};
+use crate::token_manager::TokenEvent;
+
+/// How far a renewal has to go beyond a known end, to be more than the same end, measured again.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// Follows one credential: makes alerts of what happens to it, and knows when trouble is over.
+///
+/// ```
+/// use leasehold::alerts::{Matter, Watch};
+/// use leasehold::clock::Clock;
+/// use leasehold::core::Kind;
+/// use leasehold::token_manager::TokenEvent;
+///
+/// let (now, mut watch) = (Clock::default().now(), Watch::new("the token of billing"));
+/// let event = TokenEvent::Failed { kind: Kind::Sealed, message: "the server is sealed".into(), attempt: 1 };
+/// assert_eq!(watch.hear(&event, now)[0].matter, Matter::Failed { cause: "sealed" });
+/// let alerts = watch.hear(&TokenEvent::Checked { ttl: None }, now);
+/// assert_eq!(alerts[0].matter, Matter::Recovered);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Watch {
+    credential: String,
+    trouble: Trouble,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    None,
+    /// Over once anything goes well.
+    Failing,
+    /// Over once there is life beyond this.
+    Ending(Moment),
+}
+
+impl Watch {
+    /// Of a credential by this name, which is well so far.
+    pub fn new(credential: impl Into<String>) -> Self {
+        Self { credential: credential.into(), trouble: Trouble::None }
+    }
+
+    /// The alerts that an event is worth, in their order.
+    pub fn hear(&mut self, event: &TokenEvent, now: Moment) -> Vec<Alert> {
+        let matter = match event {
+            TokenEvent::Obtained { ttl } => return self.recovery(*ttl, now).into_iter().collect(),
+            TokenEvent::Renewed { ttl } => {
+                let renewed = self.alert(Matter::Renewed { ttl: *ttl }, renewed(*ttl));
+                return self.recovery(*ttl, now).into_iter().chain([renewed]).collect();
+            }
+            TokenEvent::Checked { .. } if self.trouble == Trouble::Failing => {
+                return self.recovery(None, now).into_iter().collect();
+            }
+            TokenEvent::Expiring { left } => {
+                self.ends_at(now + *left);
+                (Matter::Expiring { left: *left }, format!("it ends in {}", span(*left)))
+            }
+            // What is dead is told by its end, which comes next.
+            TokenEvent::Failed { kind: Kind::Expired, .. } => return Vec::new(),
+            TokenEvent::Failed { kind, message, .. } => {
+                if self.trouble == Trouble::None {
+                    self.trouble = Trouble::Failing;
+                }
+                (Matter::Failed { cause: kind.token() }, message.clone())
+            }
+            TokenEvent::Doomed { message, left } => {
+                self.ends_at(now + left.unwrap_or_default());
+                (Matter::Failed { cause: "doomed" }, message.clone())
+            }
+            TokenEvent::Ended { message } => {
+                self.trouble = Trouble::Ending(now);
+                (Matter::Failed { cause: "ended" }, message.clone())
+            }
+            TokenEvent::Checked { .. } | TokenEvent::Advice(_) => return Vec::new(),
+            TokenEvent::Missed(lost) => {
+                // What fails, and what goes well, is told again and again.
+                tracing::warn!(lost, "events were missed: their alerts are not sent");
+                return Vec::new();
+            }
+        };
+        vec![self.alert(matter.0, matter.1)]
+    }
+
+    fn ends_at(&mut self, end: Moment) {
+        self.trouble = match self.trouble {
+            Trouble::Ending(known) => Trouble::Ending(known.max(end)),
+            Trouble::None | Trouble::Failing => Trouble::Ending(end),
+        };
+    }
+
+    /// The end of the trouble, if there was any and this life is longer than it.
+    fn recovery(&mut self, ttl: Option<Duration>, now: Moment) -> Option<Alert> {
+        let is_over = match (self.trouble, ttl) {
+            (Trouble::None, _) => false,
+            (Trouble::Failing, _) | (Trouble::Ending(_), None) => true,
+            (Trouble::Ending(end), Some(ttl)) => now + ttl > end + SLACK,
+        };
+        is_over.then(|| {
+            self.trouble = Trouble::None;
+            self.alert(Matter::Recovered, "it is well again".into())
+        })
+    }
+
+    fn alert(&self, matter: Matter, message: String) -> Alert {
+        Alert::new(&*self.credential, matter, message)
+    }
+}
+
+fn renewed(ttl: Option<Duration>) -> String {
+    ttl.map_or_else(|| "it was renewed".into(), |ttl| format!("it was renewed, for {}", span(ttl)))
+}
+
+/// A span in its two largest units, such as `1d 6h`.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let begin = units.iter().position(|(length, _)| seconds >= *length).unwrap_or(units.len() - 1);
+    let mut rest = seconds;
+    let parts = units[begin..].iter().take(2).map(|(length, name)| {
+        let count = rest / length;
+        rest %= length;
+        (count, name)
+    });
+    let parts: Vec<_> =
+        parts.filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}")).collect();
+    if parts.is_empty() { "0 s".into() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn failed(kind: Kind) -> TokenEvent {
+        TokenEvent::Failed { kind, message: "no".into(), attempt: 1 }
+    }
+
+    fn renewed(hours: u32) -> TokenEvent {
+        TokenEvent::Renewed { ttl: Some(HOUR * hours) }
+    }
+
+    fn doomed(hours: u32) -> TokenEvent {
+        TokenEvent::Doomed { message: "it ends".into(), left: Some(HOUR * hours) }
+    }
+
+    const ENDED: TokenEvent = TokenEvent::Ended { message: String::new() };
+    const CHECKED: TokenEvent = TokenEvent::Checked { ttl: None };
+    const OBTAINED: TokenEvent = TokenEvent::Obtained { ttl: None };
+
+    #[test]
+    fn each_trouble_ends_when_it_is_over() {
+        let check = |events: &[TokenEvent], expect: &[&str]| {
+            let mut watch = Watch::new("a");
+            let start = Moment::default() + HOUR * 1_000;
+            let told: Vec<_> = events.iter().flat_map(|event| watch.hear(event, start)).collect();
+            let told: Vec<_> = told.iter().map(|alert| alert.matter.name()).collect();
+            assert_eq!(told, expect, "{events:?}");
+        };
+        let expiring = TokenEvent::Expiring { left: HOUR };
+        check(&[OBTAINED, CHECKED, renewed(1)], &["renewed"]);
+        check(&[failed(Kind::Sealed), CHECKED, CHECKED], &["failed", "recovered"]);
+        check(&[failed(Kind::Sealed), renewed(1)], &["failed", "recovered", "renewed"]);
+        check(&[expiring.clone(), CHECKED, renewed(1)], &["expiring", "renewed"]);
+        check(&[expiring.clone(), renewed(2)], &["expiring", "recovered", "renewed"]);
+        check(&[expiring, failed(Kind::Sealed), CHECKED, OBTAINED], &["expiring", "failed", "recovered"]);
+        // A renewal up to the last day is none beyond it.
+        check(&[doomed(48), renewed(24), renewed(48)], &["failed", "renewed", "renewed"]);
+        check(&[doomed(48), renewed(720)], &["failed", "recovered", "renewed"]);
+        check(&[failed(Kind::Expired), ENDED, CHECKED, OBTAINED], &["failed", "recovered"]);
+        check(&[doomed(48), ENDED, renewed(24)], &["failed", "failed", "recovered", "renewed"]);
+        check(&[TokenEvent::Missed(9)], &[]);
+    }
+
+    #[test]
+    fn spans_in_words() {
+        let check = |seconds, expect: &str| assert_eq!(span(Duration::from_secs(seconds)), expect);
+        check(0, "0 s");
+        check(59, "59 s");
+        check(60, "1 min");
+        check(86_399, "23 h 59 min");
+        check(86_401, "1 d");
+        check(30 * 86_400 + 7_200, "30 d 2 h");
+    }
+}

@@ -1,0 +1,51 @@
+//! Alerts of a token that is kept against a real server.
+
+use std::time::Duration;
+
+use leasehold::alerts::Alerts;
+use leasehold::client::VaultClient;
+use leasehold::core::Secret;
+use leasehold::core::name::Address;
+use leasehold::identity::{Identity, Source};
+use leasehold::token_manager::{TokenManagerSettings, blocking};
+use leasehold::transport::TransportSettings;
+use leasehold_testkit::{Fault, Proxy, Server, wait_for};
+use serde_json::json;
+
+use crate::ground::{Ground, PATIENCE, arrive};
+
+#[test]
+fn an_outage_is_an_incident_until_it_is_over() {
+    let (server, ground) = (Server::start(), Ground::new());
+    let proxy = Proxy::start(server.address());
+    let token = server.token(json!({ "ttl": "1h" }));
+    let settings = TransportSettings::new(vec![Address::parse(&proxy.address()).unwrap()]);
+    let client = VaultClient::new(&settings, None).unwrap();
+    let mut settings = TokenManagerSettings::new(server.folder().join("state"));
+    settings.check_interval = Duration::from_secs(1);
+    let identity = Identity::Brought(Source::Value(Secret::new(&*token)));
+    let manager = blocking::TokenManager::new(client, identity, settings);
+
+    let alerts = Alerts::start("web-1", ground.sinks().into()).unwrap();
+    alerts.watch("the token of billing", manager.stream());
+    manager.start().unwrap();
+    manager.ready().unwrap();
+    proxy.set(Fault::Refuse);
+    arrive(&ground.pager_duty, 1);
+    arrive(&ground.slack, 1);
+    assert_eq!(ground.pager_duty.incidents(), ["leasehold/web-1/the token of billing"]);
+    proxy.set(Fault::Pass);
+    let is_over = wait_for(PATIENCE, || ground.pager_duty.incidents().is_empty().then_some(()));
+    assert!(is_over.is_some(), "{:?}", ground.pager_duty.taken());
+    assert!(manager.force_renewal());
+    manager.stop();
+    assert_eq!(alerts.stop_blocking(PATIENCE), 0);
+
+    let events: Vec<_> = ground.webhook.taken().iter().map(|body| body["event"].clone()).collect();
+    assert_eq!(events, ["failed", "recovered", "renewed"]);
+    assert_eq!((ground.slack.taken().len(), ground.pager_duty.taken().len()), (2, 2), "no renewals");
+    for receiver in ground.receivers() {
+        let requests = receiver.listener().requests().concat();
+        assert!(!requests.contains(&token), "the token is in no alert");
+    }
+}
