@@ -86,6 +86,7 @@ mod refusal;
 mod header;
 mod mac;
 mod replay;
+mod audit;
 mod signer;
 mod verifier;
 mod outbound;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tower_layer::Layer;
@@ -23,8 +23,8 @@ use super::{Refusal, Verifier};
 /// which are not signed. All refused requests get the same answer, 401 with [`Refusal::ANSWER`]; a body that is
 /// longer than the limit gets 413, and one that broke off 400.
 ///
-/// With [`Covering::Everything`](super::Covering::Everything) the layer stands outside of whatever rewrites paths,
-/// such as a nested router.
+/// With [`Covering::Everything`](super::Covering::Everything) the layer stands outside of whatever rewrites paths. The
+/// nested routers of axum are no trouble, if the feature `axum` is on.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -150,13 +150,25 @@ impl Answer {
 
 impl VerifyLayer {
     /// The request with its whole body, once both are known to be good.
-    async fn verified<B: Body>(&self, request: Request<B>) -> Result<Request<Received>, Answer> {
+    async fn verified<B: Body>(&self, mut request: Request<B>) -> Result<Request<Received>, Answer> {
+        let path = written(&request);
+        let path = mem::replace(request.uri_mut(), path);
         let mut verification = self.verifier.open(&request)?;
+        *request.uri_mut() = path;
         let (mut parts, body) = request.into_parts();
         let received = receive(body, self.limit, |piece| verification.update(piece)).await?;
         parts.extensions.insert(verification.finish()?);
         Ok(Request::from_parts(parts, received))
     }
+}
+
+/// The path as the client wrote and signed it: a nested router of axum takes its beginning off.
+fn written<B>(request: &Request<B>) -> Uri {
+    #[cfg(feature = "axum")]
+    if let Some(original) = request.extensions().get::<axum::extract::OriginalUri>() {
+        return original.0.clone();
+    }
+    request.uri().clone()
 }
 
 /// The whole body, each piece of which is shown to `see` once.

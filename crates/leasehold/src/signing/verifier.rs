@@ -1,7 +1,6 @@
 //! Verifying signed requests.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use http::Request;
@@ -10,6 +9,7 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::clock::wall_seconds;
 use crate::token_cache::TokenCache;
 
+use super::audit::Audit;
 use super::header::{Claim, Tag};
 use super::mac::{Mac, head};
 use super::replay::{self, Replays};
@@ -20,13 +20,15 @@ const IDS: usize = 1 << 20;
 
 /// Verifies requests against the tokens of a cache, and remembers which it has accepted.
 ///
-/// Each refusal is counted, and told to the `audit` target of tracing.
+/// Each refusal is counted, and told to the `audit` target of tracing: `Request refused` with `timestamp`, `reason`, and
+/// the `agent_id` and `request_id` that the request claims. Of one second ten are told so, and then `More requests
+/// refused` with their `count`, once the second is over and another request comes, or the verifier goes.
 #[derive(Debug)]
 pub struct Verifier {
     tokens: TokenCache,
     covering: Covering,
     replays: Mutex<Replays>,
-    failures: AtomicU64,
+    audit: Audit,
 }
 
 /// What is known of a request that was accepted.
@@ -47,7 +49,7 @@ pub struct Verified {
 impl Verifier {
     /// Accepts this covering and no other. Remembers 1,048,576 ids.
     pub fn new(tokens: TokenCache, covering: Covering) -> Self {
-        Self { tokens, covering, replays: Mutex::new(Replays::new(IDS)), failures: AtomicU64::new(0) }
+        Self { tokens, covering, replays: Mutex::new(Replays::new(IDS)), audit: Audit::default() }
     }
 
     /// Remembers so many ids, and forgets those of before: 150 for each request a second that the service is to bear.
@@ -59,7 +61,7 @@ impl Verifier {
 
     /// How many requests were refused so far: `hmac_verification_failures_total`.
     pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
+        self.audit.failures()
     }
 
     /// Judges the headers and takes the tokens to verify with; the body is then given in pieces.
@@ -69,15 +71,12 @@ impl Verifier {
 
     /// As [`open`](Self::open), at that time, in seconds since 1970.
     pub fn open_at<B>(&self, request: &Request<B>, now: u64) -> Result<Verification<'_>, Refusal> {
-        let (claim, tag) = Claim::read(request.headers(), self.covering)
-            .inspect_err(|refusal| self.refuse(None, *refusal))?;
-        match self.macs(&claim, request, now) {
-            Ok((current, previous)) => Ok(Verification { verifier: self, claim, tag, current, previous }),
-            Err(refusal) => {
-                self.refuse(Some(&claim), refusal);
-                Err(refusal)
-            }
-        }
+        let refused = |claim, refusal: &_| self.audit.refused(claim, *refusal, now);
+        let read = Claim::read(request.headers(), self.covering);
+        let (claim, tag) = read.inspect_err(|refusal| refused(None, refusal))?;
+        let macs = self.macs(&claim, request, now);
+        let (current, previous) = macs.inspect_err(|refusal| refused(Some(&claim), refusal))?;
+        Ok(Verification { verifier: self, claim, tag, current, previous })
     }
 
     /// One for each token that is good now.
@@ -95,13 +94,6 @@ impl Verifier {
     fn admit(&self, claim: &Claim, now: u64) -> Result<(), Refusal> {
         let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
         replays.admit(claim.request_id, claim.timestamp, now)
-    }
-
-    fn refuse(&self, claim: Option<&Claim>, refusal: Refusal) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        let agent_id = claim.map(|claim| claim.agent.as_str());
-        let request_id = claim.map(|claim| tracing::field::display(claim.request_id));
-        tracing::warn!(target: "audit", agent_id, request_id, reason = %refusal, "Request refused");
     }
 }
 
@@ -150,7 +142,8 @@ impl Verification<'_> {
         } else {
             Err(Refusal::Signature)
         };
-        verdict.inspect_err(|refusal| verifier.refuse(Some(&claim), *refusal))?;
+        verdict.inspect_err(|refusal| verifier.audit.refused(Some(&claim), *refusal, now))?;
+        verifier.audit.settle(now);
         Ok(Verified {
             agent: claim.agent,
             request_id: claim.request_id.to_string(),

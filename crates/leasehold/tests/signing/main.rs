@@ -15,3 +15,4 @@ mod audit;
 mod flood;
 mod rotation;
 mod layer;
+mod axum;
