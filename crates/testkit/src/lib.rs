@@ -34,6 +34,7 @@ mod authority;
 mod canary;
 mod deadline;
 mod listener;
+mod log;
 mod tools;
 
 mod figures;
@@ -62,6 +63,7 @@ pub use deadline::wait_for;
 pub use desktop::Desktop;
 pub use figures::record;
 pub use listener::{Listener, answer};
+pub use log::Log;
 pub use postgres::Postgres;
 pub use providers::{Manner, Service, Upstream};
 pub use proxy::{Fault, Hole, Proxy, Tap};

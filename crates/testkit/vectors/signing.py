@@ -3,7 +3,8 @@
     python3 signing.py > signing.json
 
 `body_signature` is the base64 of HMAC-SHA256(token, body); `everything_signature` the same of six lines and the body.
-Bodies are in base64, since JSON holds no bytes.
+Bodies are in base64, since JSON holds no bytes. `url` is what a client asks for whose request has that `path`, where the
+two are written otherwise.
 """
 
 import base64
@@ -30,7 +31,11 @@ REQUESTS = [
     # The end of one path and the beginning of the other body: told apart by their line feed.
     ("s3cr3t", "agent-5", 1800000005, "POST", "/ab", b"c"),
     ("s3cr3t", "agent-5", 1800000005, "POST", "/a", b"bc"),
+    ("s3cr3t", "agent-6", 1800000006, "POST", "/?wait=30", b"{}"),
 ]
+
+# What a client may ask for, and the path that it then sends.
+URLS = {"/?wait=30": "http://peer.example?wait=30"}
 
 
 def signature(token, message):
@@ -41,6 +46,7 @@ def vector(number, token, agent, timestamp, method, path, body):
     request_id = IDS[number % len(IDS)]
     lines = ["leasehold-request-2", agent, str(timestamp), request_id, method, path]
     head = "".join(line + "\n" for line in lines).encode()
+    url = {"url": URLS[path]} if path in URLS else {}
     return {
         "token": token,
         "agent": agent,
@@ -48,6 +54,7 @@ def vector(number, token, agent, timestamp, method, path, body):
         "request_id": request_id,
         "method": method,
         "path": path,
+        **url,
         "body": base64.b64encode(body).decode(),
         "body_signature": signature(token, body),
         "everything_signature": signature(token, head + body),

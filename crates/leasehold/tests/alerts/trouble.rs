@@ -1,15 +1,10 @@
 //! Troubles and their ends: told once, counted where there are too many, and never at the cost of anybody else.
 
-use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use leasehold::alerts::{Alert, Alerts, Matter, Sink};
-use leasehold_testkit::Manner;
+use leasehold_testkit::{Log, Manner};
 use serde_json::{Value, json};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 use crate::ground::{Ground, PATIENCE, SEALED, alert, arrive, asked, curious, steered};
 
@@ -105,38 +100,6 @@ fn nobody_is_connected_to_before_an_alert_is_due() {
     assert_eq!(ground.receivers().map(|receiver| receiver.listener().connections()), [0; 3]);
 }
 
-/// Everything that is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-struct Line<'a>(&'a mut String);
-
-impl Visit for Line<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        writeln!(self.0, "{}={value:?}", field.name()).unwrap();
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut Line(&mut self.0.lock().unwrap()));
-    }
-
-    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        attributes.record(&mut Line(&mut self.0.lock().unwrap()));
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
 #[test]
 fn no_secret_is_in_any_payload_but_its_own_or_in_the_log() {
     let (ground, log) = (Ground::new(), Log::default());
@@ -147,7 +110,7 @@ fn no_secret_is_in_any_payload_but_its_own_or_in_the_log() {
     alerts.send(&alert(SEALED));
     ground.receivers().into_iter().for_each(|receiver| asked(receiver, 1));
     alerts.stop_blocking(Duration::ZERO);
-    let log = log.0.lock().unwrap().clone();
+    let log = log.text();
     ground.canaries.assert_absent(log.as_bytes(), "the log");
     assert!(log.contains("db: the server is sealed") && log.contains("an alert was not delivered"), "{log}");
     // Each secret goes to its own place, and the one that is signed with nowhere.

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use http::Request;
+use leasehold::clock::Clock;
 use leasehold::core::{Moment, Secret};
 use leasehold::identity::Source;
-use leasehold::signing::{Attempt, Next, Outbound, Outcome};
+use leasehold::signing::{Attempt, Covering, Next, Outbound, Outcome, Signer, Verifier};
+use leasehold::token_cache::TokenCache;
 use leasehold::token_refresh::{Fallback, TokenRefresh, TokenRefreshSettings, notice};
 use leasehold_testkit::{Fault, Proxy};
 use nix::sys::signal::{Signal, raise};
@@ -96,22 +99,38 @@ async fn a_client_that_is_refused_gets_another_token_if_there_is_one() {
     };
     panel.put("second");
     let next = refused(1);
-    assert_eq!((next, refresh.act_on(next, 1).await), (Next::Refresh, true));
-    assert_eq!(token(refresh.tokens()), "second");
-    assert!(refresh.act_on(refused(1), 1).await, "with the token that came meanwhile");
-    // All within ten seconds: nobody reads again, and it is waited for what another may bring.
+    // The second comes while the first one's refresh is under way.
+    let waiting = refused(1);
+    assert_eq!((next, waiting), (Next::Refresh, Next::Await(Duration::from_secs(10))));
+    let acted = tokio::join!(refresh.act_on(&outbound, waiting, 1), refresh.act_on(&outbound, next, 1));
+    assert_eq!((acted, token(refresh.tokens()).as_str()), ((true, true), "second"));
+    assert!(refresh.act_on(&outbound, refused(1), 1).await, "with the token that came meanwhile");
+    // All within ten seconds: nobody reads again, and nobody waits for what will not come.
     let reads = proxy.requests(API).len();
-    assert!(!refresh.act_on(Next::Await(Duration::from_millis(50)), 2).await);
-    assert_eq!((refused(2), proxy.requests(API).len()), (Next::Await(Duration::from_secs(10)), reads));
-    let waiting = refresh.act_on(Next::Await(Duration::from_secs(10)), 2);
-    let other = async {
-        panel.put("third");
-        refresh.refresh_now().await
-    };
-    assert_eq!(tokio::join!(waiting, other), (true, Ok(true)));
-    assert!(!refresh.act_on(Next::Leave, 1).await);
-    assert!(refresh.act_on(Next::Send { after: Duration::ZERO }, 3).await);
+    assert_eq!((refused(2), proxy.requests(API).len()), (Next::Leave, reads));
+    assert!(!refresh.act_on(&outbound, Next::Await(Duration::from_secs(3600)), 2).await, "none is under way");
+    assert!(!refresh.act_on(&outbound, Next::Leave, 1).await);
+    assert!(refresh.act_on(&outbound, Next::Send { after: Duration::ZERO }, 3).await);
     refresh.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_has_a_new_token_first_makes_the_verifier_read_it_too() {
+    let panel = Panel::with("first");
+    let refresh = TokenRefresh::start(panel.settings(panel.0.address())).unwrap();
+    becomes(&refresh, "first").await;
+    let verifier = Verifier::new(refresh.tokens().clone(), Covering::Body).refreshed_by(Arc::new(refresh));
+    panel.put("second");
+    let peer = TokenCache::new(Clock::default(), Duration::ZERO);
+    peer.rotate(Secret::new("second"));
+    let signer = Signer::new(peer, "peer", Covering::Body).unwrap();
+    let mut request = Request::post("/").body("reboot").unwrap();
+    signer.sign(&mut request).unwrap();
+    let mut verification = verifier.open(&request).unwrap();
+    verification.update(request.body().as_bytes());
+    let verified = verification.finish_or_refresh([request.body()]).await;
+    assert_eq!(verified.map(|verified| verified.by_previous), Ok(false));
+    assert_eq!(verifier.failures(), 0);
 }
 
 #[tokio::test]
