@@ -118,7 +118,8 @@ fn token_table(report: &Report) -> Outcome<String> {
         ("`RwLock<String>`, read and cloned", "rwlock"),
     ];
     let row = |(name, figure): (&str, &str)| -> Outcome<Vec<String>> {
-        let cell = |threads: u32| Ok(nanoseconds(report.figures.value(&format!("token_{figure}_{threads}"))?));
+        let cell =
+            |threads: u32| Ok(nanoseconds(report.figures.value(&format!("token_{figure}_{threads}"))?));
         let cells: Outcome<Vec<String>> = [1, 2, 4, 8].into_iter().map(cell).collect();
         Ok([vec![name.to_owned()], cells?].concat())
     };
