@@ -134,6 +134,8 @@ pub struct Lease {
     pub longest: Option<Duration>,
     /// Whether it may be used a few times only. It is neither renewed nor looked up, which would use it up.
     pub is_counted: bool,
+    /// Whether it is a token that may not look at itself. Without a `ttl` nobody knows when it ends.
+    pub is_blind: bool,
 }
 
 impl Lease {
@@ -145,6 +147,7 @@ impl Lease {
         ours: false,
         longest: None,
         is_counted: false,
+        is_blind: false,
     };
 
     /// Whether the server keeps nothing on our behalf.

@@ -266,7 +266,7 @@ impl Ledger {
         slot.hurry(now);
         if let Some(held) = &mut slot.held {
             match held.grant.lease.holding {
-                Holding::Token { .. } | Holding::Lease { .. } if held.at.expiry < Moment::NEVER => {
+                Holding::Token { .. } | Holding::Lease { .. } if held.may_end() => {
                     held.at.soft = now.min(held.at.soft);
                 }
                 Holding::Token { .. } | Holding::Nothing => held.routine = now,

@@ -3,6 +3,8 @@
 //! A slot knows nothing of other slots. What it needs to know of the token it is asked for with is handed in as
 //! its [`Ground`].
 
+mod trouble;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use crate::pace::{Purpose, Turn};
 use crate::policy::{Jitter, Policy};
 use crate::schedule::{self, FLOOR, Instants};
 use crate::scope::{Scope, SlotId};
+
+pub(crate) use trouble::Trouble;
 
 /// A life shorter than this counts as a failure: what dies at once is not obtained again at once.
 const SHORT_LIFE: Duration = Duration::from_secs(10);
@@ -102,16 +106,11 @@ impl Flight {
     pub(crate) fn is_outdated(&self, failure: &Failure) -> bool {
         self.step != Step::Check && self.ceiling.is_some() && failure.kind().course() == Course::Dead
     }
-}
 
-/// What went wrong since the last success. It never touches what is held.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Trouble {
-    pub(crate) failure: Option<Failure>,
-    pub(crate) attempts: u16,
-    /// How many of the attempts were answered with no. An outage is no refusal.
-    pub(crate) refusals: u16,
-    pub(crate) not_before: Moment,
+    /// Whether it was a look-up that no policy allows.
+    pub(crate) fn is_denied_look(&self, failure: &Failure) -> bool {
+        self.step == Step::Check && failure.kind().course() == Course::Denied
+    }
 }
 
 /// What comes next for a slot.
@@ -185,6 +184,16 @@ impl Held {
         self.at.expiry.min(self.ceiling.unwrap_or(Moment::NEVER))
     }
 
+    /// Whether it ends by itself, as far as is known.
+    pub(crate) fn may_end(&self) -> bool {
+        self.at.expiry < Moment::NEVER || self.grant.lease.is_blind
+    }
+
+    /// Whether a login comes instead of a renewal.
+    fn is_left_to_login(&self) -> bool {
+        self.grant.lease.ours && !self.extends
+    }
+
     /// How long it lives from when it was obtained or last renewed; none if it does not end.
     pub(crate) fn life(&self) -> Option<Duration> {
         (self.at.expiry < Moment::NEVER).then(|| self.at.expiry - self.begun)
@@ -223,7 +232,7 @@ impl Held {
     }
 
     /// The vital step, and when.
-    fn vital(&self, not_before: Moment, is_refused: bool) -> (Moment, Step) {
+    fn vital(&self, not_before: Moment, trouble: &Trouble) -> (Moment, Step) {
         if self.is_overdue {
             return (not_before, Step::Replace);
         }
@@ -231,10 +240,11 @@ impl Held {
         if self.grant.lease.is_counted && !self.grant.lease.ours {
             return (Moment::NEVER, Step::Replace);
         }
-        let at = self.at.soft.max(not_before);
+        let renewal = trouble.renewal.filter(|_| self.extends).unwrap_or_default();
+        let at = self.at.soft.max(not_before).max(renewal);
         // From the hard instant on a renewal that failed is no plan, unless there is no other, or the other was refused.
         let is_early = at < self.at.hard || at == self.at.soft;
-        let renews = self.extends && (is_early || !self.grant.lease.ours || is_refused);
+        let renews = self.extends && (is_early || !self.grant.lease.ours || trouble.is_refused());
         (at, if renews { Step::Renew } else { Step::Replace })
     }
 }
@@ -272,7 +282,7 @@ impl Slot {
         }
         let routine = held.routine.max(self.trouble.not_before).max(turn(Purpose::Routine));
         let routine = (routine, if held.grant.lease.is_static() { Step::Refresh } else { Step::Check });
-        let vital = match held.vital(not_before, self.trouble.is_refused()) {
+        let vital = match held.vital(not_before, &self.trouble) {
             (at, Step::Replace) => (at.max(self.lockout.gate()), Step::Replace),
             other => other,
         };
@@ -324,7 +334,7 @@ impl Slot {
     /// Goes on with a token that was brought, by what was found when it was read again.
     pub(crate) fn bring_again(&mut self, grant: Grant, life: Life) {
         self.lockout.accept();
-        self.settle();
+        self.settle_by_look();
         let (again, _) = self.hold(grant, life);
         if let Some(held) = &mut self.held {
             let told = held.told.filter(|_| again.at.expiry - held.at.expiry <= SLACK);
@@ -387,12 +397,10 @@ impl Slot {
 
     /// Notes the terms that a look-up found.
     pub(crate) fn checked(&mut self, standing: Standing, started: Moment, round_trip: Duration) {
-        self.settle();
+        self.seen(started);
         let (renew, jitter) = (self.policy.renew, self.jitter);
-        let routine = self.held.as_ref().map(|held| self.routine(&held.grant, started));
         let Some(held) = &mut self.held else { return };
         held.afterlife = Moment::default();
-        held.routine = routine.unwrap_or(Moment::NEVER);
         held.extends &= standing.renewable;
         let expiry = standing.ttl.map_or(Moment::NEVER, |ttl| started + ttl);
         // A look-up counts whole seconds, so a small difference is no news and must not move the schedule.
@@ -408,6 +416,20 @@ impl Slot {
         }
     }
 
+    /// Notes that a look-up found it alive.
+    pub(crate) fn seen(&mut self, started: Moment) {
+        self.settle_by_look();
+        let routine = self.held.as_ref().map(|held| self.routine(&held.grant, started));
+        if let Some(held) = &mut self.held {
+            held.routine = routine.unwrap_or(Moment::NEVER);
+        }
+    }
+
+    /// Whether it may not look at itself.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.grant.lease.is_blind)
+    }
+
     /// Gives up on renewing what is held: a replacement is planned for what is left of its life.
     pub(crate) fn stop_renewing(&mut self, now: Moment) {
         let (renew, jitter) = (self.policy.renew, self.jitter);
@@ -416,36 +438,6 @@ impl Slot {
         {
             held.extends = false;
             (held.at, _) = schedule::instants(renew, now, held.at.expiry, Duration::ZERO, jitter);
-        }
-    }
-
-    /// Forgets what went wrong.
-    fn settle(&mut self) {
-        self.trouble = Trouble::default();
-    }
-
-    /// Notes a failure and when to try again. Says whether no login is tried any more.
-    pub(crate) fn fail(&mut self, step: Step, failure: Failure, now: Moment) -> bool {
-        let is_login = self.scope == Scope::Login && step.may_obtain();
-        let is_refusal = failure.kind().course() != Course::Transient;
-        let attempts = self.trouble.attempts.saturating_add(1);
-        let refusals = self.trouble.refusals.saturating_add(u16::from(is_refusal));
-        let alike = if is_refusal { refusals } else { attempts };
-        let wait = schedule::delay(&failure, is_login, alike, self.jitter);
-        // That what is held cannot be renewed says nothing of another.
-        let is_final = is_refusal && step.may_obtain();
-        let wait = if is_final { wait } else { wait.min(self.longest_wait(alike, now)) };
-        self.trouble = Trouble { failure: Some(failure), attempts, refusals, not_before: now + wait };
-        is_login && is_refusal && self.lockout.refuse(now)
-    }
-
-    /// How long the next try for what is held may wait, whatever the server asks for: until a replacement must be
-    /// there, and then half of what is left.
-    fn longest_wait(&self, attempt: u16, now: Moment) -> Duration {
-        match &self.held {
-            None => Duration::MAX,
-            Some(held) if now < held.at.hard => (held.at.hard - now).max(FLOOR),
-            Some(held) => ((held.at.expiry - now) / 2).max(schedule::backoff(attempt, self.jitter)),
         }
     }
 
@@ -506,28 +498,12 @@ impl Slot {
         Some(held)
     }
 
-    /// Its token lives, and still it was refused: so a lease is gone, and is replaced, or a static secret was changed,
-    /// and is read again. The first time at once.
-    pub(crate) fn distrust(&mut self, now: Moment) {
-        let mut is_first = self.trouble.refusals <= 1;
-        if let Some(held) = &mut self.held {
-            held.is_doubted = false;
-            match held.grant.lease.is_static() {
-                true => held.routine = now,
-                // What was refused so far was to renew it.
-                false => is_first |= !std::mem::replace(&mut held.is_overdue, true),
-            }
-        }
-        if is_first {
-            self.trouble.not_before = now;
-        }
-    }
-
     /// Lets the next errand start at once.
     pub(crate) fn hurry(&mut self, now: Moment) {
         self.parked = None;
         self.lockout.open();
         self.trouble.not_before = now;
+        self.trouble.renewal = self.trouble.renewal.map(|_| now);
     }
 }
 
@@ -567,13 +543,5 @@ impl Life {
     /// Whether it is over before it begins: the answer was long on its way, or its token has ended meanwhile.
     pub(crate) fn is_over(&self, grant: &Grant, now: Moment) -> bool {
         self.expiry(grant).min(self.ceiling.unwrap_or(Moment::NEVER)) <= now
-    }
-}
-
-impl Trouble {
-    /// Whether the last failure was an answer that will stay the same.
-    fn is_refused(&self) -> bool {
-        let course = self.failure.as_ref().map(|failure| failure.kind().course());
-        matches!(course, Some(Course::Denied | Course::Misconfigured))
     }
 }

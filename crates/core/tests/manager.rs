@@ -188,6 +188,49 @@ fn what_was_revoked_behind_our_back_is_noticed_within_one_check() {
 }
 
 #[test]
+fn a_denied_look_up_says_of_a_token_that_may_not_look_that_it_lives() {
+    let check = |is_blind, expect: (bool, bool)| {
+        let mut world = managed(brought(terms(4 * HOUR)), Lease { is_blind, ..Lease::STATIC });
+        world.fail(&["lookup"], Kind::Denied);
+        world.pass(seconds(HOUR));
+        let has = |is_it: fn(&Event) -> bool| world.events.iter().any(is_it);
+        let told =
+            (has(|it| matches!(it, Event::Checked { .. })), has(|it| matches!(it, Event::Failed { .. })));
+        assert_eq!(told, expect, "{is_blind}");
+        assert!(world.values.contains_key(&SlotId(0)) && world.count("lookup") > 10, "{is_blind}");
+    };
+    check(true, (true, false));
+    check(false, (false, true));
+}
+
+#[test]
+fn a_renewal_refused_while_looks_go_well_stays_known_and_is_tried_once_a_minute() {
+    // With a login there is a replacement at the hard instant.
+    let check = |terms: Terms, kind, most: usize| {
+        let mut world = managed(terms, Lease::STATIC);
+        world.fail(&["renew"], kind);
+        world.pass(seconds(3 * HOUR));
+        let looks = world.count("lookup");
+        assert!(
+            looks > 30 && (1..=most).contains(&world.count("renew")),
+            "{kind:?} {}",
+            world.count("renew")
+        );
+        assert!(status(&world).failure.is_some(), "{kind:?}: no look-up makes it good");
+        world.mend();
+        world.tell(Input::Hurry(SlotId(0)));
+        world.pass(seconds(3));
+        // What is read again is renewed with the next ask.
+        world.tell(Input::Hurry(SlotId(0)));
+        world.pass(seconds(3));
+        assert_eq!((status(&world).failure, status(&world).generation), (None, 1), "{kind:?}");
+    };
+    // At most once in 45 s in the second half of the life.
+    check(brought(terms(4 * HOUR)), Kind::Expired, 82);
+    check(terms(4 * HOUR), Kind::Expired, 82);
+}
+
+#[test]
 fn an_outage_of_two_days_within_a_month_withdraws_nothing() {
     let mut world = managed(terms(MONTH), Lease::STATIC);
     world.pass(seconds(10 * DAY));

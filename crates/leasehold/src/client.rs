@@ -124,6 +124,11 @@ impl VaultClient {
         self.token.store(Some(Arc::new(Held { token, expiry })));
     }
 
+    /// Takes the token away from this and all clones.
+    pub(crate) fn withdraw_token(&self) {
+        self.token.store(None);
+    }
+
     /// The server's address, as text for messages.
     pub fn address(&self) -> String {
         self.transport.address().to_string()
@@ -308,7 +313,8 @@ impl VaultClient {
         }
     }
 
-    async fn find_mount(&self, reference: &VaultReference) -> Result<Option<Mount>, Failure> {
+    /// The same, asked of the server in any case.
+    pub(crate) async fn find_mount(&self, reference: &VaultReference) -> Result<Option<Mount>, Failure> {
         let (namespace, path) = (reference.namespace.clone(), &reference.path);
         let find = MountOf { path: path.clone() }.within(namespace.clone());
         let info = self.send(&find).await.map_err(|failure| mount_failure(path, failure))?;

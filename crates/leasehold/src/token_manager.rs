@@ -5,6 +5,7 @@ mod advice;
 mod status;
 mod events;
 mod settings;
+mod run;
 mod keeper;
 pub mod blocking;
 
@@ -17,7 +18,7 @@ use leasehold_core::errand::Errand;
 use leasehold_core::{Failure, Grant, Kind};
 use leasehold_vault::operation::Operation;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::client::VaultClient;
@@ -25,8 +26,9 @@ use crate::clock::wall_seconds;
 use crate::identity::Identity;
 use crate::session::{Session, SessionSettings};
 
-use callbacks::Caller;
+use callbacks::Callers;
 use keeper::{Keeper, Order, Shared};
+use run::{Reign, Run};
 use status::Instant;
 
 pub use advice::{Advice, Oddity};
@@ -50,9 +52,11 @@ pub(crate) const UNSHORTENED: Duration = Duration::from_secs(100 * 365 * 24 * 36
 /// | renewable, periodic | renewed below `renew_threshold` |
 /// | at its longest life, not renewable, batch | replaced by a login; without one its last day is told |
 /// | with a few uses | neither looked up nor renewed, which would use it up; replaced by a login |
+/// | that may not look itself up | renewed at once, which tells its life; what may not be renewed either has an unknown life, which is told |
 /// | revoked | noticed at the next look-up or by [`send`](Self::send), and replaced by a login |
 ///
-/// The present token is always in the client that was given, and all its clones.
+/// The present token is always in the client that was given, and all its clones, with how long it lives. Once it has ended
+/// and while the manager does not run, there is none.
 ///
 /// ```no_run
 /// use leasehold::client::VaultClient;
@@ -83,13 +87,17 @@ pub(crate) const UNSHORTENED: Duration = Duration::from_secs(100 * 365 * 24 * 36
 #[derive(Debug)]
 pub struct TokenManager {
     shared: Arc<Shared>,
+    client: VaultClient,
     identity: Identity,
+    /// The last that was started.
+    run: ArcSwap<Run>,
     running: Mutex<Option<Running>>,
 }
 
 /// What there is while it runs. The keeper ends once the way to it is dropped.
 #[derive(Debug)]
 struct Running {
+    run: Arc<Run>,
     orders: mpsc::UnboundedSender<Order>,
     session: Arc<Session>,
     keeper: JoinHandle<()>,
@@ -98,11 +106,10 @@ struct Running {
 impl TokenManager {
     /// A manager that does not run yet. From the start on it puts the token into `client`.
     pub fn new(client: VaultClient, identity: Identity, mut settings: TokenManagerSettings) -> Self {
-        let caller = Caller::start(std::mem::take(settings.callbacks()));
+        let callers = Callers::start(std::mem::take(settings.callbacks()));
         let (events, _) = broadcast::channel(EVENTS);
-        let (view, changed) = (ArcSwap::default(), Notify::new());
-        let shared = Shared { client, settings, view, changed, events, caller };
-        Self { shared: Arc::new(shared), identity, running: Mutex::default() }
+        let shared = Arc::new(Shared { settings, events, callers });
+        Self { shared, client, identity, run: ArcSwap::default(), running: Mutex::default() }
     }
 
     /// Starts on the present runtime, and does not wait for the server. To start what runs is only a warning.
@@ -112,7 +119,7 @@ impl TokenManager {
     /// `Invalid` outside a runtime, for which there is [`blocking`]; and whatever is wrong with the `state_dir`.
     pub fn start(&self) -> Result<(), Failure> {
         let mut running = self.running();
-        if running.as_ref().is_some_and(|running| !running.keeper.is_finished()) {
+        if running.as_ref().is_some_and(|running| running.run.view().is_running) {
             tracing::warn!("the token manager runs already");
             return Ok(());
         }
@@ -120,15 +127,24 @@ impl TokenManager {
             .map_err(|_| Failure::new(Kind::Invalid, "the token manager is started outside a runtime"))?;
         let session = Arc::new(self.open()?);
         let (orders, inbox) = mpsc::unbounded_channel();
-        self.shared.change(|view| view.start());
-        let keeper = Keeper::new(Arc::clone(&self.shared), Arc::clone(&session), inbox);
-        *running = Some(Running { orders, session, keeper: runtime.spawn(keeper.run()) });
+        let (run, reign) = self.begin();
+        let keeper = Keeper::new(Arc::clone(&self.shared), reign, Arc::clone(&session), inbox);
+        *running = Some(Running { run, orders, session, keeper: runtime.spawn(keeper.run()) });
         Ok(())
+    }
+
+    /// A new run, to which the client belongs from now on.
+    fn begin(&self) -> (Arc<Run>, Reign) {
+        let before = self.run.load();
+        before.leave_client();
+        let (run, reign) = Reign::begin(self.client.clone(), &before.view());
+        self.run.store(Arc::clone(&run));
+        (run, reign)
     }
 
     fn open(&self) -> Result<Session, Failure> {
         let settings = SessionSettings {
-            client: self.shared.client.clone(),
+            client: self.client.clone(),
             identity: self.identity.clone(),
             state_dir: self.shared.settings.state_dir.clone(),
             parent_ttl: UNSHORTENED,
@@ -144,16 +160,16 @@ impl TokenManager {
     ///
     /// Why there is none; it is tried on in the background.
     pub async fn ready(&self) -> Result<(), Failure> {
-        self.session()?.log_in().await?;
+        let (session, run) = self.of_running(|it| (Arc::clone(&it.session), Arc::clone(&it.run)))?;
+        session.log_in().await?;
         loop {
-            let changed = self.shared.changed.notified();
-            let view = self.shared.view.load();
+            let changed = run.changed.notified();
+            let view = run.view();
             match (view.is_running, &view.credential) {
                 (false, _) => return Err(stopped()),
                 (true, Some(_)) => return Ok(()),
-                (true, None) => drop(view),
+                (true, None) => changed.await,
             }
-            changed.await;
         }
     }
 
@@ -169,7 +185,7 @@ impl TokenManager {
     pub fn status(&self) -> Status {
         let settings = &self.shared.settings;
         let now = settings.clock.now();
-        self.shared.view.load().status(now, settings.renew_threshold, settings.healthy_above)
+        self.run.load().view().status(now, settings.renew_threshold, settings.healthy_above)
     }
 
     /// The present token, to be kept for the length of a request. Waits for nobody.
@@ -179,7 +195,7 @@ impl TokenManager {
     /// `Expired` with when it has ended, if there is no other yet; why there has never been one; `Invalid` if the
     /// manager does not run.
     pub fn token(&self) -> Result<Arc<Grant>, Failure> {
-        let view = self.shared.view.load();
+        let view = self.run.load().view();
         if !view.is_running {
             return Err(stopped());
         }
@@ -206,7 +222,7 @@ impl TokenManager {
     pub async fn send<O: Operation>(&self, operation: &O) -> Result<O::Answer, Failure> {
         let session = self.session()?;
         let token = session.log_in().await?;
-        session.engine().send(&self.shared.client, token, operation).await
+        session.engine().send(&self.client, token, operation).await
     }
 
     /// What is good in place of a token that was refused: its successor, or the same one if it lives.
@@ -221,7 +237,7 @@ impl TokenManager {
 
     /// The client that always has the present token.
     pub fn client(&self) -> &VaultClient {
-        &self.shared.client
+        &self.client
     }
 
     /// What happens from now on, through stops and starts. A listener that lags more than 256 events behind loses the
@@ -235,7 +251,11 @@ impl TokenManager {
     }
 
     fn session(&self) -> Result<Arc<Session>, Failure> {
-        self.running().as_ref().map(|running| Arc::clone(&running.session)).ok_or_else(stopped)
+        self.of_running(|running| Arc::clone(&running.session))
+    }
+
+    fn of_running<T>(&self, part: impl FnOnce(&Running) -> T) -> Result<T, Failure> {
+        self.running().as_ref().map(part).ok_or_else(stopped)
     }
 }
 

@@ -217,21 +217,47 @@ pub(crate) async fn revoke_left(client: &VaultClient, what: &What) -> Result<(),
     }
 }
 
-/// A token that the caller brought, with what the server says of it. One that may not look at itself is taken as it
-/// is.
+/// A token that the caller brought, with what the server says of it.
 async fn adopt(client: &VaultClient, token: Secret) -> Result<Grant, Failure> {
     let lease = match identity::look_up(client, token.clone()).await {
+        Ok(record) if record.uses_left == Some(0) => {
+            return Err(useless("the token's last use was to look it up"));
+        }
         Ok(record) => terms(&record),
-        Err(failure) if failure.kind() == Kind::Denied => {
-            Lease { holding: Holding::Token { accessor: None }, ..Lease::STATIC }
-        }
-        Err(failure) if failure.kind() == Kind::Expired => {
-            return Err(Failure::new(Kind::NeedsLogin, "the token is not valid (any more)")
-                .hint("set VAULT_TOKEN to a live one, or configure a login: --auth METHOD"));
-        }
-        Err(failure) => return Err(failure),
+        Err(failure) if failure.kind() == Kind::Denied => blind_terms(client, token.clone()).await?,
+        Err(failure) => return Err(dead_or(failure)),
     };
     Ok(grant_of(token, lease))
+}
+
+/// The terms of a token that may not look at itself, as its renewal tells them. Where that is refused too, nobody knows
+/// when it ends.
+async fn blind_terms(client: &VaultClient, token: Secret) -> Result<Lease, Failure> {
+    let renew = token::Renew { subject: Subject::Itself(token), increment: None };
+    let blind = Lease { holding: Holding::Token { accessor: None }, is_blind: true, ..Lease::STATIC };
+    match client.send(&renew).await {
+        Ok(renewal) => {
+            let ttl = (!renewal.lease_duration.is_zero()).then_some(renewal.lease_duration);
+            Ok(Lease { ttl, renewable: renewal.renewable, ..blind })
+        }
+        Err(failure) => match failure.kind().course() {
+            Course::Denied | Course::Misconfigured => Ok(blind),
+            Course::Dead | Course::Transient => Err(dead_or(failure)),
+        },
+    }
+}
+
+fn dead_or(failure: Failure) -> Failure {
+    match failure.kind() {
+        Kind::Expired => useless("the token is not valid (any more)"),
+        _ => failure,
+    }
+}
+
+/// No token that was brought is good for anything.
+fn useless(why: &str) -> Failure {
+    Failure::new(Kind::NeedsLogin, why)
+        .hint("set VAULT_TOKEN to a live one, or configure a login: --auth METHOD")
 }
 
 /// The terms of a token that the caller brought.
@@ -244,6 +270,7 @@ fn terms(record: &Record) -> Lease {
         ours: false,
         longest: longest(record),
         is_counted: record.uses_left.is_some(),
+        is_blind: false,
     }
 }
 
@@ -266,6 +293,7 @@ fn token_grant(auth: Auth) -> Grant {
         ours: true,
         longest: None,
         is_counted: auth.num_uses > 0,
+        is_blind: false,
     };
     grant_of(auth.client_token, lease)
 }

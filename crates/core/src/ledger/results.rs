@@ -70,6 +70,8 @@ impl Ledger {
             Ok(Outcome::Standing(_) | Outcome::Revoked) => self.failed(id, flight.step, &another_question()),
             // It was refused with a token that was replaced since: with the new one it is another question.
             Err(failure) if flight.is_outdated(&failure) => slot.hurry(now),
+            // To a dead one the server would not have said this.
+            Err(failure) if slot.is_blind() && flight.is_denied_look(&failure) => self.lives(id, &flight),
             Err(failure) => self.failed(id, flight.step, &failure),
         }
         self.arm(id);
@@ -177,6 +179,19 @@ impl Ledger {
             slot.outlive(flight.started, now, standing.ttl);
             self.note(Event::Checked { slot: id, ttl: standing.ttl });
         }
+        if was_suspected {
+            self.acquit(id);
+        }
+    }
+
+    /// A token that may not look at itself lives on, on the terms that are known.
+    fn lives(&mut self, id: SlotId, flight: &Flight) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let was_suspected = std::mem::take(&mut slot.is_suspected);
+        slot.seen(flight.started);
+        let end = slot.held.as_ref().map(|held| held.at.expiry).filter(|end| *end < Moment::NEVER);
+        self.note(Event::Checked { slot: id, ttl: end.map(|end| end - now) });
         if was_suspected {
             self.acquit(id);
         }

@@ -63,14 +63,18 @@ impl fmt::Display for Advice {
     }
 }
 
-/// What is odd for a token of this life. Of one that was brought only the rest is known until it is renewed, so nothing
-/// is too long for it before that.
+/// What is odd for a token of this life, with values that fit each other. Of one that was brought only the rest is known
+/// until it is renewed, so nothing is too long for it before that.
 pub(super) fn advise(check: Duration, threshold: Duration, life: Duration, is_whole: bool) -> Vec<Advice> {
     let is_beyond = is_whole && threshold > life;
-    let right = if is_beyond { life / 4 } else { threshold };
-    let beyond = is_beyond.then_some((Oddity::ThresholdBeyondLife, threshold, right));
     let few = check.saturating_mul(LOOKS);
     let fits = !is_whole || few <= life / 2;
+    let right = match (is_beyond, fits) {
+        (false, _) => threshold,
+        (true, true) => few.max(life / 4),
+        (true, false) => life / 4,
+    };
+    let beyond = is_beyond.then_some((Oddity::ThresholdBeyondLife, threshold, right));
     let within = match fits {
         true => (Oddity::ThresholdWithinChecks, threshold, few),
         false => (Oddity::SparseChecks, check, right.min(life / 4) / LOOKS),
@@ -99,6 +103,9 @@ mod tests {
         check(300, 2 * HOUR, MONTH, true, &[]);
         check(300, 2 * HOUR, HOUR, true, &[(Oddity::ThresholdBeyondLife, HOUR / 4)]);
         check(300, 2 * HOUR, HOUR, false, &[]);
+        for (life, right) in [(1_800, 900), (2_400, 900), (3_000, 900), (3_599, 900), (4_000, 1_000)] {
+            check(300, 2 * HOUR, life, true, &[(Oddity::ThresholdBeyondLife, right)]);
+        }
         check(300, 899, MONTH, true, &[(Oddity::ThresholdWithinChecks, 900)]);
         check(300, 900, MONTH, true, &[]);
         check(59, 2 * HOUR, MONTH, true, &[(Oddity::HastyChecks, 300)]);

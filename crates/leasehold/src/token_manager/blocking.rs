@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use futures_util::stream::Stream;
 use leasehold_core::{Failure, Grant, Kind};
+use leasehold_vault::operation::Operation;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -73,10 +74,10 @@ impl TokenManager {
         Ok(())
     }
 
-    /// Stops, and gives back what a login has obtained, for at most a second.
+    /// Stops, and gives back what a login has obtained, for at most a second. Whoever starts meanwhile waits for that.
     pub fn stop(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { end, thread, .. }) = running else { return };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Running { end, thread, .. }) = running.take() else { return };
         drop(end);
         // A thread that panicked has nothing more to say; what it held is in the journal.
         let _ = thread.join();
@@ -108,6 +109,20 @@ impl TokenManager {
     /// As [`TokenManager::force_renewal`](super::TokenManager::force_renewal).
     pub fn force_renewal(&self) -> bool {
         self.wait(|manager| async move { manager.force_renewal().await }).unwrap_or(false)
+    }
+
+    /// As [`TokenManager::send`](super::TokenManager::send): an operation with the present token, done once more with
+    /// another one if that is dead. It is done on the manager's thread, and so handed over.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, and why there is no token.
+    pub fn send<O>(&self, operation: O) -> Result<O::Answer, Failure>
+    where
+        O: Operation<Answer: Send> + Send + Sync + 'static,
+    {
+        let answer = self.wait(|manager| async move { manager.send(&operation).await });
+        answer.unwrap_or_else(|| Err(stopped()))
     }
 
     /// As [`TokenManager::successor`](super::TokenManager::successor).

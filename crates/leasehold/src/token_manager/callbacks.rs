@@ -1,8 +1,8 @@
-//! What the application wants to be told of, on a thread of its own.
+//! What the application wants to be told of, on threads of its own.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use std::time::Duration;
 const QUEUE: usize = 64;
 
 /// None if nobody wants to be called.
-type Callback<F> = Option<Box<F>>;
+type Callback<T> = Option<Box<dyn Fn(T) + Send>>;
 
 /// Who is called of what. None of them may hold the manager itself alive; it is reached through
 /// [`token_manager`](super::token_manager) or a [`Weak`](std::sync::Weak).
 #[derive(Default)]
 pub(super) struct Callbacks {
-    pub(super) on_renewal: Callback<dyn Fn(u64) + Send>,
-    pub(super) on_failure: Callback<dyn Fn(&str) + Send>,
-    pub(super) on_expiring: Callback<dyn Fn(Duration) + Send>,
+    pub(super) on_renewal: Callback<u64>,
+    pub(super) on_failure: Callback<String>,
+    pub(super) on_expiring: Callback<Duration>,
 }
 
 impl fmt::Debug for Callbacks {
@@ -27,60 +27,62 @@ impl fmt::Debug for Callbacks {
     }
 }
 
-/// One call.
+/// The ways to those who are called. Each has a thread of its own, so that one that blocks mutes no other.
 #[derive(Debug)]
-pub(super) enum Notice {
-    Renewal(u64),
-    Failure(String),
-    Expiring(Duration),
+pub(super) struct Callers {
+    pub(super) renewal: Caller<u64>,
+    pub(super) failure: Caller<String>,
+    pub(super) expiring: Caller<Duration>,
 }
 
-/// The way to the thread that calls. It ends with the last call after this is dropped; nobody waits for it, since a
-/// callback may take for ever.
-#[derive(Debug)]
-pub(super) struct Caller(Option<SyncSender<Notice>>);
-
-impl Caller {
-    /// Starts the thread, unless nobody wants to be called.
+impl Callers {
+    /// Starts a thread for each callback that there is.
     pub(super) fn start(callbacks: Callbacks) -> Self {
-        let Callbacks { on_renewal, on_failure, on_expiring } = &callbacks;
-        if on_renewal.is_none() && on_failure.is_none() && on_expiring.is_none() {
-            return Self(None);
+        let Callbacks { on_renewal, on_failure, on_expiring } = callbacks;
+        Self {
+            renewal: Caller::start("on_renewal", on_renewal),
+            failure: Caller::start("on_failure", on_failure),
+            expiring: Caller::start("on_expiring", on_expiring),
         }
+    }
+}
+
+/// The way to the thread that calls one callback. It ends with the last call after this is dropped; nobody waits for it,
+/// since a callback may take for ever.
+#[derive(Debug)]
+pub(super) struct Caller<T> {
+    name: &'static str,
+    sender: Option<SyncSender<T>>,
+}
+
+impl<T: fmt::Debug + Send + 'static> Caller<T> {
+    fn start(name: &'static str, callback: Callback<T>) -> Self {
+        let Some(callback) = callback else { return Self { name, sender: None } };
         let (sender, notices) = sync_channel(QUEUE);
-        let thread = thread::Builder::new().name("leasehold-callbacks".into());
-        match thread.spawn(move || call_all(&callbacks, &notices)) {
-            Ok(_) => Self(Some(sender)),
+        let thread = thread::Builder::new().name(format!("leasehold-{name}"));
+        let call_all = move || notices.into_iter().for_each(|notice| call(name, &callback, notice));
+        match thread.spawn(call_all) {
+            Ok(_) => Self { name, sender: Some(sender) },
             Err(error) => {
-                tracing::error!(%error, "no thread for the callbacks: none is called");
-                Self(None)
+                tracing::error!(%error, "no thread for {name}, which is never called");
+                Self { name, sender: None }
             }
         }
     }
 
     /// Calls, in turn. Never waits: where too many calls wait already, this one is not made.
-    pub(super) fn call(&self, notice: Notice) {
-        let Some(sender) = &self.0 else { return };
+    pub(super) fn call(&self, notice: T) {
+        let Some(sender) = &self.sender else { return };
         if let Err(TrySendError::Full(notice)) = sender.try_send(notice) {
-            tracing::warn!("a callback takes long, and {QUEUE} calls wait: {notice:?} is not told");
+            tracing::warn!("{} takes long, and {QUEUE} calls wait: {notice:?} is not told", self.name);
         }
     }
 }
 
-fn call_all(callbacks: &Callbacks, notices: &Receiver<Notice>) {
-    for notice in notices {
-        // Whatever a callback breaks is its own.
-        if catch_unwind(AssertUnwindSafe(|| call(callbacks, &notice))).is_err() {
-            tracing::error!("a callback panicked at {notice:?}");
-        }
-    }
-}
-
-fn call(callbacks: &Callbacks, notice: &Notice) {
-    match notice {
-        Notice::Renewal(ttl) => callbacks.on_renewal.iter().for_each(|call| call(*ttl)),
-        Notice::Failure(message) => callbacks.on_failure.iter().for_each(|call| call(message)),
-        Notice::Expiring(left) => callbacks.on_expiring.iter().for_each(|call| call(*left)),
+fn call<T>(name: &str, callback: &dyn Fn(T), notice: T) {
+    // Whatever a callback breaks is its own.
+    if catch_unwind(AssertUnwindSafe(|| callback(notice))).is_err() {
+        tracing::error!("{name} panicked");
     }
 }
 
@@ -92,23 +94,30 @@ mod tests {
     #[test]
     fn a_callback_that_panics_or_blocks_stops_nobody() {
         let (called, calls) = mpsc::channel();
+        let (told, failures) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();
         let callbacks = Callbacks {
             on_renewal: Some(Box::new(move |ttl| {
                 called.send(ttl).unwrap();
                 gate.recv().unwrap();
             })),
-            on_failure: Some(Box::new(|message| panic!("{message}"))),
+            on_failure: Some(Box::new(move |message| {
+                assert_ne!(message, "on purpose");
+                told.send(message).unwrap();
+            })),
             on_expiring: None,
         };
-        let caller = Caller::start(callbacks);
-        caller.call(Notice::Failure("on purpose".into()));
-        caller.call(Notice::Expiring(Duration::ZERO));
-        caller.call(Notice::Renewal(1));
-        assert_eq!(calls.recv(), Ok(1), "after the panic");
+        let callers = Callers::start(callbacks);
+        callers.expiring.call(Duration::ZERO);
+        callers.renewal.call(1);
+        assert_eq!(calls.recv(), Ok(1));
         // It blocks now: so many wait, and the rest is dropped without waiting.
-        (2..1_000).for_each(|ttl| caller.call(Notice::Renewal(ttl)));
-        drop(caller);
+        (2..1_000).for_each(|ttl| callers.renewal.call(ttl));
+        // The other is called all the same, also after a panic.
+        callers.failure.call("on purpose".into());
+        callers.failure.call("after it".into());
+        assert_eq!(failures.recv().as_deref(), Ok("after it"));
+        drop(callers);
         (0..=QUEUE).for_each(|_| go.send(()).unwrap());
         assert_eq!(calls.iter().collect::<Vec<_>>(), (2..2 + QUEUE as u64).collect::<Vec<_>>());
     }

@@ -15,7 +15,7 @@ use super::advice::Advice;
 pub enum TokenEvent {
     /// The first token is there.
     Obtained {
-        /// How long it lives; `None` if it never ends.
+        /// How long it lives; `None` if it never ends, or nobody knows when.
         ttl: Option<Duration>,
     },
     /// It was renewed, or replaced by a new one.
@@ -44,9 +44,9 @@ pub enum TokenEvent {
     },
     /// It cannot be kept beyond its end, and there is nothing to log in with.
     Doomed {
-        /// When it ends, in words.
+        /// When it ends, in words; or that nobody knows when.
         message: String,
-        /// How long it still lives; none if there is no token.
+        /// How long it still lives; none if that is not known, or there is no token.
         left: Option<Duration>,
     },
     /// It has ended.

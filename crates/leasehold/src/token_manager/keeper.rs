@@ -4,20 +4,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use leasehold_core::event::{End, Event};
 use leasehold_core::ledger::SlotStatus;
 use leasehold_core::{Failure, Grant, Kind, Moment};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::advice::{Advice, Oddity, advise};
-use super::callbacks::{Caller, Notice};
+use super::callbacks::Callers;
 use super::events::TokenEvent;
+use super::run::Reign;
 use super::settings::TokenManagerSettings;
-use super::status::{Instant, SLACK, View, is_renewal};
-use crate::client::VaultClient;
+use super::status::{Instant, SLACK, View, is_in_trouble, is_renewal};
 use crate::clock::wall_seconds;
 use crate::credential::Credential;
 use crate::session::Session;
@@ -25,26 +24,15 @@ use crate::session::Session;
 /// How long giving the token back may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What a manager and its keeper share.
+/// What a manager shares with the keepers of all its runs.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) client: VaultClient,
     pub(super) settings: TokenManagerSettings,
-    pub(super) view: ArcSwap<View>,
-    /// Rings when the view has changed.
-    pub(super) changed: Notify,
     pub(super) events: broadcast::Sender<TokenEvent>,
-    pub(super) caller: Caller,
+    pub(super) callers: Callers,
 }
 
 impl Shared {
-    pub(super) fn change(&self, change: impl FnOnce(&mut View)) {
-        let mut view = View::clone(&self.view.load());
-        change(&mut view);
-        self.view.store(Arc::new(view));
-        self.changed.notify_waiters();
-    }
-
     fn now(&self) -> Instant {
         Instant { moment: self.settings.clock.now(), wall: wall_seconds() }
     }
@@ -61,12 +49,15 @@ pub(super) type Order = oneshot::Sender<bool>;
 /// Lives as long as the manager runs.
 pub(super) struct Keeper {
     shared: Arc<Shared>,
+    reign: Reign,
     session: Arc<Session>,
     heard: broadcast::Receiver<Event>,
     orders: mpsc::UnboundedReceiver<Order>,
     waiting: Vec<Order>,
-    /// Of which kind the last failure was that was told since the last success.
-    told_failure: Option<Kind>,
+    /// The kinds of failure that were told since the last success.
+    told_failures: BTreeSet<Kind>,
+    /// It was told that nobody knows when the token ends.
+    told_unknown: bool,
     /// The end that was told to be the last.
     told_end: Option<Moment>,
     told_advice: BTreeSet<Oddity>,
@@ -76,17 +67,20 @@ impl Keeper {
     /// Follows this session from now on; it ends when there is nobody left who could order something.
     pub(super) fn new(
         shared: Arc<Shared>,
+        reign: Reign,
         session: Arc<Session>,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> Self {
         let heard = session.engine().events();
         Self {
             shared,
+            reign,
             session,
             heard,
             orders,
             waiting: Vec::new(),
-            told_failure: None,
+            told_failures: BTreeSet::new(),
+            told_unknown: false,
             told_end: None,
             told_advice: BTreeSet::new(),
         }
@@ -111,8 +105,9 @@ impl Keeper {
                 },
             }
         }
-        self.shared.change(View::stop);
-        for owed in self.session.end(FAREWELL).await {
+        let Self { reign, session, waiting, .. } = self;
+        drop((reign, waiting));
+        for owed in session.end(FAREWELL).await {
             tracing::warn!("the token could not be given back: it lives until its end ({:?})", owed.what);
         }
     }
@@ -152,44 +147,51 @@ impl Keeper {
     async fn note(&mut self, event: &Event, taken: Option<Credential>) {
         let status = self.status().await;
         let now = self.shared.now();
-        self.shared.change(|view| {
-            view.credential = taken.or(view.credential.take());
+        let credential = taken.or_else(|| self.reign.view().credential.clone());
+        self.hand_over(event, credential.as_ref(), left(status.as_ref(), now));
+        self.reign.change(|view| {
+            view.credential = credential;
             view.note(event, status.as_ref(), now);
         });
         self.tell(event, status.as_ref(), now);
         if let Some(status) = &status {
             self.tell_last(event, status, now);
+            self.tell_unknown(event, status);
             self.tell_advice(event, status);
         }
         self.conclude(event, status.as_ref());
     }
 
-    /// Gives the new token to the client.
     async fn take_over(&self) -> Option<Credential> {
         // It is there, so that nobody waits.
-        let credential = self.session.log_in().await.ok()?.clone();
-        if let Some((token, ttl)) = credential.hold().and_then(|it| Some((it.token()?.clone(), it.lease.ttl)))
-        {
-            self.shared.client.set_token(token, ttl);
+        self.session.log_in().await.ok().cloned()
+    }
+
+    /// Tells the client which token there is, and for how long.
+    fn hand_over(&self, event: &Event, credential: Option<&Credential>, left: Option<Duration>) {
+        if is_news(event) || matches!(event, Event::Ended { .. }) {
+            let grant = credential.and_then(Credential::hold);
+            self.reign.hand_over(grant.as_ref().and_then(|grant| grant.token()), left);
         }
-        Some(credential)
     }
 
     fn tell(&mut self, event: &Event, status: Option<&SlotStatus>, now: Instant) {
-        let left = status.and_then(|status| Some(status.expiry? - now.moment));
+        let left = left(status, now);
         match event {
             Event::Obtained { .. } | Event::Replaced { .. } | Event::Renewed { .. } => {
                 self.tell_success(is_renewal(event, status), left);
             }
             Event::Checked { .. } => {
-                self.told_failure = None;
+                if !is_in_trouble(status) {
+                    self.told_failures.clear();
+                }
                 self.shared.emit(TokenEvent::Checked { ttl: left });
             }
             Event::Expiring { left, .. } => {
-                self.shared.caller.call(Notice::Expiring(*left));
+                self.shared.callers.expiring.call(*left);
                 self.shared.emit(TokenEvent::Expiring { left: *left });
             }
-            Event::Failed { failure, attempt, .. } => self.tell_failure(failure, *attempt, now),
+            Event::Failed { failure, attempt, .. } => self.tell_failure(failure, *attempt, status, now),
             Event::Ended { end, .. } => self.tell_end(*end),
             Event::Halted { .. } => self.tell_halt(status, now),
             _ => {}
@@ -197,32 +199,32 @@ impl Keeper {
     }
 
     fn tell_success(&mut self, is_renewal: bool, ttl: Option<Duration>) {
-        self.told_failure = None;
+        self.told_failures.clear();
         if !is_renewal {
             return self.shared.emit(TokenEvent::Obtained { ttl });
         }
-        self.shared.caller.call(Notice::Renewal(ttl.map_or(u64::MAX, |ttl| ttl.as_secs())));
+        self.shared.callers.renewal.call(ttl.map_or(u64::MAX, |ttl| ttl.as_secs()));
         self.shared.emit(TokenEvent::Renewed { ttl });
     }
 
     /// Each kind of failure is called once until something goes well: an outage brings one every few seconds.
-    fn tell_failure(&mut self, failure: &Failure, attempt: u16, now: Instant) {
+    fn tell_failure(&mut self, failure: &Failure, attempt: u16, status: Option<&SlotStatus>, now: Instant) {
         let message = failure.message().to_owned();
-        let is_news = self.told_failure.replace(failure.kind()) != Some(failure.kind());
         // Where what is held is dead, its end is told next.
-        if is_news && failure.kind() != Kind::Expired {
-            let until = self.shared.view.load().expiry.map(|expiry| now.date(expiry));
+        let is_dead = failure.kind() == Kind::Expired && !is_held_in_trouble(status);
+        if !is_dead && self.told_failures.insert(failure.kind()) {
+            let until = self.reign.view().expiry.map(|expiry| now.date(expiry));
             let until = until.map(|date| format!("; the token that is held lives until {date}"));
-            self.shared.caller.call(Notice::Failure(format!("{message}{}", until.unwrap_or_default())));
+            self.shared.callers.failure.call(format!("{message}{}", until.unwrap_or_default()));
         }
         self.shared.emit(TokenEvent::Failed { kind: failure.kind(), message, attempt });
     }
 
     fn tell_end(&mut self, end: End) {
-        let Some(message) = obituary(&self.shared.view.load()).filter(|_| end != End::Released) else {
+        let Some(message) = obituary(&self.reign.view()).filter(|_| end != End::Released) else {
             return;
         };
-        self.shared.caller.call(Notice::Failure(message.clone()));
+        self.shared.callers.failure.call(message.clone());
         self.shared.emit(TokenEvent::Ended { message });
     }
 
@@ -250,17 +252,31 @@ impl Keeper {
         }
     }
 
+    /// Says so once, until it is known.
+    fn tell_unknown(&mut self, event: &Event, status: &SlotStatus) {
+        if !is_news(event) {
+            return;
+        }
+        let is_unknown = is_unknown(status);
+        if is_unknown && !self.told_unknown {
+            let message = "nobody knows when the token ends: its policies allow neither its look-up nor its renewal \
+                           (auth/token/lookup-self, auth/token/renew-self), and there is nothing to log in with";
+            self.doom(message.to_owned(), None);
+        }
+        self.told_unknown = is_unknown;
+    }
+
     fn doom(&self, message: String, left: Option<Duration>) {
         tracing::warn!("{message}");
-        self.shared.caller.call(Notice::Failure(message.clone()));
+        self.shared.callers.failure.call(message.clone());
         self.shared.emit(TokenEvent::Doomed { message, left });
     }
 
-    /// Each oddity is told once.
+    /// Each oddity is told once. What is counted is neither looked up nor renewed, so that no setting is of it.
     fn tell_advice(&mut self, event: &Event, status: &SlotStatus) {
-        let Some(life) = status.life.filter(|_| is_news(event)) else { return };
-        let is_ours = status.lease.as_ref().is_some_and(|lease| lease.ours);
-        let is_whole = is_ours || matches!(event, Event::Renewed { extends: true, .. });
+        let lease = status.lease.as_ref().filter(|lease| is_news(event) && !lease.is_counted);
+        let (Some(life), Some(lease)) = (status.life, lease) else { return };
+        let is_whole = lease.ours || matches!(event, Event::Renewed { extends: true, .. });
         let TokenManagerSettings { check_interval, renew_threshold, .. } = self.shared.settings;
         for advice in advise(check_interval, renew_threshold, life, is_whole) {
             if self.told_advice.insert(advice.oddity) {
@@ -279,8 +295,12 @@ impl Keeper {
         match event {
             Event::Obtained { .. } | Event::Replaced { .. } | Event::Renewed { .. } => self.answer(true),
             Event::Failed { .. } | Event::Ended { .. } | Event::Halted { .. } => self.answer(false),
-            // A renewal follows, unless what was brought was only read again.
+            // What was brought was only read again.
             Event::Checked { .. } if status.is_some_and(is_last) => self.answer(false),
+            // That the renewal follows is not left to what was due before.
+            Event::Checked { .. } if !self.waiting.is_empty() => {
+                self.session.engine().hurry(self.session.login_slot());
+            }
             _ => {}
         }
     }
@@ -290,7 +310,7 @@ impl Keeper {
         tracing::warn!(lost, "events were missed");
         let taken = self.take_over().await;
         let status = self.status().await;
-        let ttl = status.as_ref().and_then(|status| Some(status.expiry? - self.shared.now().moment));
+        let ttl = left(status.as_ref(), self.shared.now());
         let slot = self.session.login_slot();
         let seen = match status.as_ref().and_then(|status| status.failure.clone()) {
             Some(failure) => Event::Failed { slot, failure, attempt: 1 },
@@ -309,16 +329,31 @@ fn is_news(event: &Event) -> bool {
     )
 }
 
-/// Whether what is held is a token that was brought and gets no more life.
+/// How long the token still lives, if that is known.
+fn left(status: Option<&SlotStatus>, now: Instant) -> Option<Duration> {
+    status.and_then(|status| Some(status.expiry? - now.moment))
+}
+
+/// Whether what failed leaves what is held alive: what a look-up finds dead is not held any more.
+fn is_held_in_trouble(status: Option<&SlotStatus>) -> bool {
+    is_in_trouble(status) && status.is_some_and(|status| status.lease.is_some())
+}
+
+/// Whether what is held is a token that was brought and gets no more life, as far as is known.
 fn is_last(status: &SlotStatus) -> bool {
     let is_brought = status.lease.as_ref().is_some_and(|lease| !lease.ours);
-    is_brought && status.last.is_some() && status.last == status.expiry
+    is_brought && status.last == status.expiry
+}
+
+/// Whether nobody knows when the token ends.
+fn is_unknown(status: &SlotStatus) -> bool {
+    status.expiry.is_none() && status.lease.as_ref().is_some_and(|lease| lease.is_blind)
 }
 
 /// Whether a renewal makes no sense: the token never ends, or was brought and each use of it counts.
 fn is_senseless(status: &SlotStatus) -> bool {
     let Some(lease) = &status.lease else { return false };
-    status.expiry.is_none() || lease.is_counted && !lease.ours
+    status.expiry.is_none() && !lease.is_blind || lease.is_counted && !lease.ours
 }
 
 /// When and why the last token ended; none while there is one.

@@ -58,17 +58,17 @@ impl TokenManagerSettings {
     /// Is called when the token was renewed or replaced, with how many seconds it lives then; `u64::MAX` if it never
     /// ends.
     ///
-    /// Callbacks are called in turn on a thread of their own. One may panic, block, or call back into the manager.
-    /// While one blocks, 64 calls wait and further ones are not made.
+    /// Each callback has a thread of its own, where its calls come in turn. It may panic, block, or call back into the
+    /// manager. While it blocks, 64 of its calls wait and further ones are not made.
     pub fn on_renewal(mut self, callback: impl Fn(u64) + Send + 'static) -> Self {
         self.callbacks().on_renewal = Some(Box::new(callback));
         self
     }
 
     /// Is called when something has failed, once for each kind of failure until the next success; when it is known that
-    /// the token cannot be kept, with the date of its end; and when it has ended.
+    /// the token cannot be kept, with the date of its end if that is known; and when it has ended.
     pub fn on_failure(mut self, callback: impl Fn(&str) + Send + 'static) -> Self {
-        self.callbacks().on_failure = Some(Box::new(callback));
+        self.callbacks().on_failure = Some(Box::new(move |message: String| callback(&message)));
         self
     }
 

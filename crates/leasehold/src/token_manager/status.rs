@@ -37,6 +37,8 @@ pub(super) struct View {
     /// The reader's half of the token; none before the first.
     pub(super) credential: Option<Credential>,
     is_held: bool,
+    /// It may not look at itself.
+    is_blind: bool,
     pub(super) expiry: Option<Moment>,
     life: Option<Duration>,
     last_check: Option<Instant>,
@@ -54,7 +56,8 @@ impl View {
     /// Takes note of an event, and of how things stand after it.
     pub(super) fn note(&mut self, event: &Event, status: Option<&SlotStatus>, now: Instant) {
         let expiry = self.expiry;
-        self.is_held = status.is_some_and(|status| status.lease.is_some());
+        let lease = status.and_then(|status| status.lease.as_ref());
+        (self.is_held, self.is_blind) = (lease.is_some(), lease.is_some_and(|lease| lease.is_blind));
         self.expiry = status.and_then(|status| status.expiry);
         self.life = status.and_then(|status| status.life);
         match event {
@@ -65,6 +68,8 @@ impl View {
                     self.last_renewal = Some(now);
                 }
             }
+            // A renewal that failed is made good by a renewal.
+            Event::Checked { .. } if is_in_trouble(status) => self.last_check = Some(now),
             Event::Checked { .. } => self.succeed(now),
             Event::Failed { failure, .. } => self.fail(failure, now),
             Event::Ended { end, .. } => self.ended = Some(death(*end, expiry, now)),
@@ -85,10 +90,17 @@ impl View {
         self.failure = Some(failure.clone());
     }
 
-    /// It is kept from now on, and there is none yet.
-    pub(super) fn start(&mut self) {
-        self.is_running = true;
-        (self.credential, self.failure, self.ended) = (None, None, None);
+    /// What is known when the next run begins: there is no token yet, and the counts go on.
+    pub(super) fn next(&self) -> Self {
+        Self {
+            is_running: true,
+            last_check: self.last_check,
+            last_renewal: self.last_renewal,
+            renewals: self.renewals,
+            failures: self.failures,
+            failures_since_success: self.failures_since_success,
+            ..Self::default()
+        }
     }
 
     /// Nobody keeps it any more.
@@ -102,6 +114,7 @@ impl View {
             (false, _) => Some(Duration::ZERO),
             (true, expiry) => expiry.map(|expiry| expiry - now),
         };
+        let is_unknown = self.is_held && self.is_blind && self.expiry.is_none();
         let due = self.life.map_or(threshold, |life| threshold.min(life / 2));
         Status {
             running: self.is_running,
@@ -114,6 +127,7 @@ impl View {
             needs_renewal: left.is_some_and(|left| left < due),
             failures_since_success: self.failures_since_success,
             last_check_ago: self.last_check.map(|at| (now - at.moment).as_secs()),
+            life_is_unknown: is_unknown,
             healthy_above,
         }
     }
@@ -138,6 +152,11 @@ pub(super) fn is_renewal(event: &Event, status: Option<&SlotStatus>) -> bool {
     }
 }
 
+/// Whether something failed that the event does not make good.
+pub(super) fn is_in_trouble(status: Option<&SlotStatus>) -> bool {
+    status.is_some_and(|status| status.failure.is_some())
+}
+
 fn hours(left: Duration) -> f64 {
     left.as_secs_f64() / 3600.0
 }
@@ -155,11 +174,12 @@ pub struct Status {
     pub renewal_count: u64,
     /// How many attempts have failed, ever.
     pub failure_count: u64,
-    /// How many seconds it lives; 0 without a token, `None` (`null`) if it never ends.
+    /// How many seconds it lives; 0 without a token, `None` (`null`) if it never ends or nobody knows when.
     pub token_ttl: Option<u64>,
     /// The same in hours.
     pub token_ttl_hours: Option<f64>,
-    /// Whether less is left than the threshold, or than half of a short life. Never so if it never ends.
+    /// Whether less is left than the threshold, or than half of a short life. Never so if it never ends, or nobody knows
+    /// when.
     pub needs_renewal: bool,
     /// How many attempts have failed since the last that went well.
     #[serde(skip)]
@@ -167,6 +187,9 @@ pub struct Status {
     /// How many seconds ago the server was asked last.
     #[serde(skip)]
     pub last_check_ago: Option<u64>,
+    /// Whether nobody knows when the token ends: its policies allow neither its look-up nor its renewal.
+    #[serde(skip)]
+    pub life_is_unknown: bool,
     #[serde(skip)]
     healthy_above: Duration,
 }
@@ -174,14 +197,18 @@ pub struct Status {
 impl Status {
     /// Whether the token never ends: a root token. It is never renewed.
     pub fn never_expires(&self) -> bool {
-        self.token_ttl.is_none()
+        self.token_ttl.is_none() && !self.life_is_unknown
     }
 
-    /// Whether the token is kept, has more than an hour left or never ends, and nothing has failed since the last
-    /// success. Where tokens live shorter,
-    /// [`healthy_above`](super::TokenManagerSettings::healthy_above) says otherwise.
+    /// Whether the token is kept, is known to have more than an hour left or never to end, and nothing has failed since
+    /// the last success; what a renewal failed in, only a renewal or another token makes good. Where tokens live shorter,
+    /// [`healthy_above`](super::TokenManagerSettings::healthy_above) says otherwise. How many uses are left of a token
+    /// that has only a few is not looked at.
     pub fn is_healthy(&self) -> bool {
-        let is_long = self.token_ttl_hours.is_none_or(|left| left > hours(self.healthy_above));
+        let is_long = match self.token_ttl_hours {
+            Some(left) => left > hours(self.healthy_above),
+            None => !self.life_is_unknown,
+        };
         self.running && is_long && self.failures_since_success == 0
     }
 
@@ -205,6 +232,7 @@ impl Status {
             failure_count: self.failure_count,
             last_check_ago: self.last_check_ago,
             needs_renewal: self.needs_renewal,
+            life_is_unknown: self.life_is_unknown,
         }
     }
 }
@@ -214,7 +242,7 @@ impl Status {
 pub struct Health {
     /// As [`Status::is_healthy`] says.
     pub healthy: bool,
-    /// How many hours the token lives; `null` if it never ends.
+    /// How many hours the token lives; `null` if it never ends, or, where it is not healthy, if nobody knows when.
     pub ttl_hours: Option<f64>,
     /// How often it was renewed or replaced.
     pub renewal_count: u64,
@@ -234,7 +262,7 @@ impl Health {
 /// The body of `/metrics/vault`, to be answered with 200.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metrics {
-    /// How many hours the token lives; `null` if it never ends.
+    /// How many hours the token lives; `null` if it never ends or nobody knows when.
     pub token_ttl_hours: Option<f64>,
     /// The same in days.
     pub token_ttl_days: Option<f64>,
@@ -246,6 +274,9 @@ pub struct Metrics {
     pub last_check_ago: Option<u64>,
     /// Whether less is left than the threshold.
     pub needs_renewal: bool,
+    /// As [`Status::life_is_unknown`] says.
+    #[serde(skip)]
+    pub life_is_unknown: bool,
 }
 
 impl Metrics {
@@ -257,28 +288,25 @@ impl Metrics {
 
     /// The same, a number each.
     pub(crate) fn samples(&self) -> impl Iterator<Item = Sample> + use<> {
-        let or_never = |span: Option<f64>| span.unwrap_or(f64::INFINITY);
+        let is_unknown = self.life_is_unknown;
+        let or_never = |span: Option<f64>| span.or((!is_unknown).then_some(f64::INFINITY));
+        let hours = or_never(self.token_ttl_hours).map(|left| {
+            let help = "Hours that the token lives.";
+            Sample::gauge("leasehold_token_ttl_hours", help, left)
+        });
+        let days = or_never(self.token_ttl_days)
+            .map(|left| Sample::gauge("leasehold_token_ttl_days", "Days that the token lives.", left));
         let ago = self.last_check_ago.map(|ago| {
             let help = "Seconds since the server was asked last.";
             Sample::gauge("leasehold_last_check_ago_seconds", help, ago as f64)
         });
         let (needs, help) = (u8::from(self.needs_renewal), "1 if less is left than the threshold.");
         let rows = [
-            Sample::gauge(
-                "leasehold_token_ttl_hours",
-                "Hours that the token lives.",
-                or_never(self.token_ttl_hours),
-            ),
-            Sample::gauge(
-                "leasehold_token_ttl_days",
-                "Days that the token lives.",
-                or_never(self.token_ttl_days),
-            ),
             Sample::counter("leasehold_renewals_total", "Renewals and replacements.", self.renewal_count),
             Sample::counter("leasehold_failures_total", "Attempts that failed.", self.failure_count),
             Sample::gauge("leasehold_needs_renewal", help, needs.into()),
         ];
-        rows.into_iter().chain(ago)
+        hours.into_iter().chain(days).chain(rows).chain(ago)
     }
 }
 

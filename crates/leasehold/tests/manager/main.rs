@@ -18,5 +18,7 @@ mod run;
 mod watched;
 
 mod kinds;
+mod blind;
 mod outage;
 mod listeners;
+mod runs;
