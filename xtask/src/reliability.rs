@@ -15,7 +15,7 @@ const FAULTS: &str = include_str!("reliability/rows.md");
 const CAMPAIGNS: &str = include_str!("reliability/campaigns.md");
 
 /// The tests that record figures, as cargo is told of them.
-const TRIALS: [&[&str]; 8] = [
+const TRIALS: [&[&str]; 9] = [
     &["--package", "leasehold-core", "--lib", "model::"],
     &["--package", "leasehold", "--lib", "swap::"],
     &["--package", "leasehold", "--test", "real", "clocks::"],
@@ -23,6 +23,7 @@ const TRIALS: [&[&str]; 8] = [
     &["--package", "leasehold", "--test", "campaigns"],
     &["--package", "leasehold", "--test", "manager"],
     &["--package", "leasehold", "--test", "signing"],
+    &["--package", "leasehold", "--test", "flood"],
     &["--package", "leasehold", "--test", "real", "stores::sealed::"],
 ];
 

@@ -67,7 +67,8 @@ fn refresh(address: &str, identity: Identity) -> Result<TokenRefreshSettings, Fa
 
 /// Commands have to be signed; how the service is, anybody may ask.
 fn service(manager: &Arc<TokenManager>, refresh: &Arc<TokenRefresh>) -> Router {
-    let verifier = Arc::new(Verifier::new(refresh.tokens().clone(), Covering::Body));
+    let verifier = Verifier::new(refresh.tokens().clone(), Covering::Body).refreshed_by(Arc::clone(refresh));
+    let verifier = Arc::new(verifier);
     let layer = VerifyLayer::new(Arc::clone(&verifier), 1 << 20);
     let vitals =
         Vitals::default().manager(Arc::clone(manager)).refresh(Arc::clone(refresh)).verifier(verifier);

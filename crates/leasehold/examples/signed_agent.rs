@@ -4,8 +4,9 @@
 //! `signed_agent http://127.0.0.1:8200 TOKEN_FILE 127.0.0.1:8080`, with the token in field `token` of
 //! `secret/example/token`, which may be written.
 //!
-//! Who verifies has to have a new token before anybody signs with it. So it is written, the peer's `/health` is watched
-//! until it shows, at SIGHUP or after a minute, and only then the agent fetches it.
+//! A peer that meets an unknown signature reads the token, but not when it did so less than 10 s ago. To be sure that it
+//! has the token before anybody signs with it, the token is written, the peer's `/health` is watched until it shows, at
+//! SIGHUP or after a minute, and only then the agent fetches it.
 #![allow(clippy::print_stderr, reason = "an example tells what it does")]
 
 use std::time::Duration;
@@ -112,7 +113,7 @@ impl<'a> Agent<'a> {
             }
             let present = self.refresh.tokens().current().map_or(0, |token| token.generation());
             let next = self.outbound.next(&mut attempt, outcome, signed, present, self.clock.now());
-            if !self.refresh.act_on(next, signed).await {
+            if !self.refresh.act_on(&self.outbound, next, signed).await {
                 return Ok((status, signed));
             }
         }

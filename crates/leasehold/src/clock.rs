@@ -39,8 +39,16 @@ impl Clock {
 
     /// The present moment.
     pub fn now(&self) -> Moment {
-        let lead = self.lead.as_ref().map_or(0, |lead| lead.load(Ordering::Relaxed));
-        Moment::default() + since_boot() + Duration::from_nanos(lead)
+        Moment::default() + since_boot() + self.lead()
+    }
+
+    /// The wall clock's seconds since 1970, ahead by as much as this clock is.
+    pub fn wall_seconds(&self) -> u64 {
+        wall_seconds() + self.lead().as_secs()
+    }
+
+    fn lead(&self) -> Duration {
+        Duration::from_nanos(self.lead.as_ref().map_or(0, |lead| lead.load(Ordering::Relaxed)))
     }
 }
 

@@ -11,8 +11,14 @@
 //!
 //! Each is there once. [`Signer`] makes them, [`Verifier`] judges them; both take the body in pieces and keep none. A
 //! signature counts if it is of the present token, or of the one before it within the overlap of the
-//! [`TokenCache`](crate::token_cache::TokenCache). The peer is told that it is refused; why is a [`Refusal`] for our
-//! own eyes.
+//! [`TokenCache`](crate::token_cache::TokenCache), both when the headers come and when the body is whole. The peer is
+//! told that it is refused; why is a [`Refusal`] for our own eyes.
+//!
+//! # Who has a new token first
+//!
+//! Two services that read the token by themselves do not get it at the same time. If the one that verifies is first,
+//! the overlap covers the other. If it is second, it reads the token when it meets a signature that it does not know,
+//! provided that it was told [where from](Verifier::refreshed_by), and then judges the request again.
 //!
 //! # What the contract leaves open
 //!
@@ -44,14 +50,16 @@
 //! # Replays
 //!
 //! The verifier remembers the ids of requests whose signature is good; others cannot reach its memory. It remembers
-//! them by the time that they carry, in slices of 30 s, for as long as such a time would be accepted: 120 to 150 s
-//! for an honest agent. It holds 1,048,576 ids, in at most 63 MB: 7,000 requests a second for ever, or as many at
+//! them by the time that they carry, in slices of 30 s, for as long as such a time would be accepted, by the boot clock:
+//! 120 to 150 s for an honest agent. It holds 1,048,576 ids, in at most 63 MB: 7,000 requests a second for ever, or as many at
 //! once; a service that bears more says so ([`Verifier::remembering`]). When it is full it refuses what comes new
 //! ([`Refusal::Full`]) and forgets nothing, so a flood cannot wash an id out.
 //!
 //! The memory is of one verifier in one process. A service that restarts, or that runs twice behind one address,
-//! accepts once each. If the machine's clock is set back by more than the skew, requests are refused until it is
-//! again where it was: what was accepted then is not remembered any more.
+//! accepts once each. If the machine's clock is set back, requests of the times that it has shown before are refused
+//! once their slice was dropped: what was accepted then is not remembered any more. A leap that is mended does no
+//! more harm than that, as long as the clock was wrong for less than a day: the times that it has shown by mistake are
+//! refused when they really come.
 //!
 //! # An example
 //!
@@ -87,6 +95,7 @@ mod header;
 mod mac;
 mod replay;
 mod audit;
+mod source;
 mod signer;
 mod verifier;
 mod outbound;
@@ -98,6 +107,7 @@ pub use outbound::{Attempt, Next, Outbound, Outcome};
 pub use refusal::Refusal;
 pub use replay::SKEW_SECONDS;
 pub use signer::{Signed, Signer, Signing, Unsigned};
+pub use source::TokenSource;
 pub use verifier::{Verification, Verified, Verifier};
 
 /// What a signature is of.

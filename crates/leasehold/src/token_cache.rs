@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use leasehold_core::{Moment, Secret};
 
-use crate::clock::{Clock, wall_seconds, wall_text};
+use crate::clock::{Clock, wall_text};
 use crate::published::{Reader, Writer};
 
 /// The token that peers know us by, rotated behind their readers' backs. Cheap to clone; all clones see the same.
 ///
 /// No reader waits for a rotation, and none for another reader. What a request has taken stays as it is for as long as
-/// the request holds it, and its memory is wiped when the last holder is gone.
+/// the request holds it, and its memory is wiped when the last holder is gone. The token before it is let go when somebody
+/// signs, verifies or asks for more than the present token after the overlap, be it for [`age_seconds`](Self::age_seconds),
+/// and each time that a [`TokenRefresh`](crate::token_refresh::TokenRefresh) hears of the server.
 ///
 /// ```
 /// use leasehold::clock::Clock;
@@ -46,7 +48,19 @@ struct Shared {
 /// Both tokens as one value, so that nobody sees the new one without the one before it, or the other way round.
 struct Held {
     token: Arc<Token>,
-    before: Option<(Secret, Moment)>,
+    /// Until that moment it is good.
+    before: Option<(Arc<Token>, Moment)>,
+}
+
+impl Held {
+    fn previous(&self, clock: &Clock) -> Option<Arc<Token>> {
+        self.before.as_ref().filter(|(_, until)| clock.now() < *until).map(|(token, _)| Arc::clone(token))
+    }
+
+    /// Whether there is a token whose overlap is over.
+    fn is_over(&self, clock: &Clock) -> bool {
+        self.before.as_ref().is_some_and(|(_, until)| clock.now() >= *until)
+    }
 }
 
 /// One value of the token.
@@ -59,7 +73,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// The token itself; never empty.
+    /// The token itself; never blank.
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
@@ -88,30 +102,31 @@ impl TokenCache {
     ///
     /// There is one and no more: of two rotations within an overlap, the second ends the overlap of the first.
     pub fn previous(&self) -> Option<Secret> {
-        self.both().and_then(|(_, previous)| previous)
+        self.both().and_then(|(_, previous)| previous).map(|token| token.secret.clone())
     }
 
     /// The present token, and the one before it within the overlap, of one moment.
-    pub(crate) fn both(&self) -> Option<(Arc<Token>, Option<Secret>)> {
-        let (token, before) = self.0.held.look(|held| (Arc::clone(&held.token), held.before.clone()))?;
-        let Some((previous, until)) = before else { return Some((token, None)) };
-        if self.0.clock.now() < until {
-            return Some((token, Some(previous)));
-        }
-        self.forget_once_over();
-        Some((token, None))
+    pub(crate) fn both(&self) -> Option<(Arc<Token>, Option<Arc<Token>>)> {
+        self.look(|held| (Arc::clone(&held.token), held.previous(&self.0.clock)))
     }
 
-    /// From now on this is the token. `false`, and nothing happens, if it is the present one or empty.
+    /// What `question` sees. Whoever looks makes the cache forget a token whose overlap is over.
+    fn look<R>(&self, question: impl FnOnce(&Held) -> R) -> Option<R> {
+        self.forget_once_over();
+        self.0.held.look(question)
+    }
+
+    /// From now on this is the token. `false`, and nothing happens, if it is the present one or blank.
     pub fn rotate(&self, secret: Secret) -> bool {
         let _turn = self.turn();
         let old = self.0.held.look(|held| Arc::clone(&held.token));
-        if secret.is_empty() || old.as_ref().is_some_and(|old| old.secret.is_same(&secret)) {
+        if is_blank(&secret) || old.as_ref().is_some_and(|old| old.secret.is_same(&secret)) {
+            self.drop_if_over();
             return false;
         }
-        let (now, since_wall_seconds) = (self.0.clock.now(), wall_seconds());
+        let (now, since_wall_seconds) = (self.0.clock.now(), self.0.clock.wall_seconds());
         let generation = old.as_ref().map_or(1, |old| old.generation.saturating_add(1));
-        let before = old.map(|old| (old.secret.clone(), now + self.0.overlap));
+        let before = old.map(|old| (old, now + self.0.overlap));
         let token = Arc::new(Token { secret, generation, since: now, since_wall_seconds });
         self.0.held.publish(generation, Arc::new(Held { token, before }));
         true
@@ -124,25 +139,40 @@ impl TokenCache {
     }
 
     /// So that a token whose overlap is over does not stay in memory until the next rotation. Called by readers, so it
-    /// leaves the work to another time if somebody is writing.
-    fn forget_once_over(&self) {
-        let Ok(_turn) = self.0.turn.try_lock() else { return };
-        let now = self.0.clock.now();
-        self.0.held.replace(|held| Held {
-            token: Arc::clone(&held.token),
-            before: held.before.clone().filter(|(_, until)| now < *until),
-        });
+    /// leaves the work to another time if somebody is writing. The clock is looked at only while there are two tokens.
+    pub(crate) fn forget_once_over(&self) {
+        if self.is_over()
+            && let Ok(_turn) = self.0.turn.try_lock()
+        {
+            self.drop_if_over();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.held.look(|held| held.is_over(&self.0.clock)).unwrap_or_default()
+    }
+
+    /// By whoever's turn it is to write.
+    fn drop_if_over(&self) {
+        if self.is_over() {
+            self.0.held.replace(|held| Held { token: Arc::clone(&held.token), before: None });
+        }
+    }
+
+    /// The clock by which it goes.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// For how many whole seconds the present token has been the present one.
     pub fn age_seconds(&self) -> Option<u64> {
-        let since = self.0.held.look(|held| held.token.since)?;
+        let since = self.look(|held| held.token.since)?;
         Some((self.0.clock.now() - since).as_secs())
     }
 
     /// When the present token was put there, as RFC 3339 in UTC; the first one counts as well.
     pub fn last_rotation(&self) -> Option<String> {
-        self.0.held.look(|held| wall_text(held.token.since_wall_seconds))
+        self.look(|held| wall_text(held.token.since_wall_seconds))
     }
 
     /// A handle for one thread or task.
@@ -154,6 +184,11 @@ impl TokenCache {
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.0.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether everybody has that key: no text, or nothing but blanks and ends of lines.
+pub(crate) fn is_blank(token: &Secret) -> bool {
+    token.expose().trim().is_empty()
 }
 
 impl fmt::Debug for TokenCache {
@@ -190,6 +225,8 @@ impl fmt::Debug for TokenReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::{Covering, Signer};
+    use http::Request;
 
     const OVERLAP: Duration = Duration::from_secs(30);
 
@@ -211,6 +248,7 @@ mod tests {
         check("a", false, Some(1), None);
         check("b", true, Some(2), Some("a"));
         check("", false, Some(2), Some("a"));
+        check("\n", false, Some(2), Some("a"));
         check("a", true, Some(3), Some("b"));
     }
 
@@ -227,6 +265,33 @@ mod tests {
         assert!(tokens.previous().is_none());
         assert!(tokens.0.held.look(|held| held.before.is_none()).unwrap());
         assert_eq!(tokens.age_seconds(), Some(30));
+    }
+
+    #[test]
+    fn whoever_looks_makes_the_cache_forget() {
+        let check = |what: &str, look: fn(&TokenCache), expect: bool| {
+            let (clock, steering) = Clock::steered();
+            let tokens = TokenCache::new(clock, OVERLAP);
+            ["old", "new"].into_iter().for_each(|text| _ = tokens.rotate(Secret::new(text)));
+            let is_held = || tokens.0.held.look(|held| held.before.is_some()).unwrap();
+            look(&tokens);
+            assert!(is_held(), "{what}, within the overlap");
+            steering.sleep(OVERLAP);
+            look(&tokens);
+            assert_eq!(is_held(), expect, "{what}, after it");
+        };
+        let sign = |tokens: &TokenCache| {
+            let signer = Signer::new(tokens.clone(), "agent-1", Covering::Body).unwrap();
+            assert!(signer.sign(&mut Request::new("")).is_ok());
+        };
+        check("a signature", sign, false);
+        check("previous", |tokens| drop(tokens.previous()), false);
+        check("age_seconds", |tokens| _ = tokens.age_seconds(), false);
+        check("the same token", |tokens| _ = tokens.rotate(Secret::new("new")), false);
+        check("a tick", TokenCache::forget_once_over, false);
+        // These look at no clock.
+        check("current", |tokens| drop(tokens.current()), true);
+        check("a reader", |tokens| _ = tokens.reader().current(), true);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::session::{Session, SessionSettings};
-use crate::signing::Next;
+use crate::signing::{Next, Outbound, TokenSource};
 use crate::token_cache::TokenCache;
 use crate::token_manager::UNSHORTENED;
 
@@ -47,7 +47,7 @@ pub use status::{AgentHealth, RefreshMetrics};
 /// |---|---|
 /// | not configured | the fallback's token |
 /// | has not answered yet | the fallback's token |
-/// | has another token than it had | that |
+/// | has another token than it had | that; its first word takes the place of a fallback of before the start without an overlap |
 /// | has the same, or fails | the fallback's if it was changed since it was last read, else the same as before |
 /// | has no secret there, none with a `token`, or none that is a text | as if it failed |
 ///
@@ -166,9 +166,9 @@ impl TokenRefresh {
         self.shared.tokens.current().map_or(0, |token| token.generation())
     }
 
-    /// Does what [`Outbound`](crate::signing::Outbound) says of a request that was signed with that generation of the
-    /// token. Whether it is to be signed anew and sent now.
-    pub async fn act_on(&self, next: Next, signed: u32) -> bool {
+    /// Does what these rules say of a request that was signed with that generation of the token. Whether it is to be
+    /// signed anew and sent now.
+    pub async fn act_on(&self, outbound: &Outbound, next: Next, signed: u32) -> bool {
         match next {
             Next::Leave => return false,
             Next::Send { after } => {
@@ -178,12 +178,11 @@ impl TokenRefresh {
             Next::Refresh => {
                 // Why it was not possible is among the warnings.
                 let _ = self.refresh_now().await;
+                outbound.refreshed();
             }
             Next::Await(limit) => {
-                let mut reader = self.shared.tokens.reader();
-                let is_other = async { while self.generation() == signed && reader.changed().await {} };
-                // Whether it came is seen below.
-                let _ = tokio::time::timeout(limit, is_other).await;
+                // Whether another token came is seen below.
+                let _ = tokio::time::timeout(limit, outbound.wait()).await;
             }
         }
         self.generation() != signed
@@ -217,6 +216,14 @@ impl TokenRefresh {
         drop(orders);
         // A keeper that panicked has nothing more to say; what it held is in the journal.
         let _ = keeper.await;
+    }
+}
+
+/// For a verifier whose peers may have a new token first.
+impl TokenSource for TokenRefresh {
+    async fn refresh(&self) {
+        // Why it was not possible is among the warnings.
+        let _ = self.refresh_now().await;
     }
 }
 

@@ -2,26 +2,38 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::time::timeout;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Refusal, Verifier};
+use super::{Refusal, Verification, Verifier};
+
+/// How long a body may take unless it is said otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Lets only verified requests through, each with its [`Verified`](super::Verified) among its extensions.
 ///
 /// What is behind it sees a request once its body is whole and verified, as a [`Received`] body without trailers,
 /// which are not signed. All refused requests get the same answer, 401 with [`Refusal::ANSWER`]; a body that is
-/// longer than the limit gets 413, and one that broke off 400.
+/// longer than the limit gets 413, one that takes longer than [`within`](Self::within) 408, and one that broke off 400.
+/// When the request's own time is over, the rest of its body is not waited for. This takes a runtime of tokio with its
+/// timer.
+///
+/// The layer is always ready: what is behind it is asked whether it is when a request is verified, so that nobody takes
+/// a place there who has not proved anything. A limit of how many bodies may be on their way goes around the layer, a
+/// limit of how many requests are worked on goes behind it.
 ///
 /// With [`Covering::Everything`](super::Covering::Everything) the layer stands outside of whatever rewrites paths. The
 /// nested routers of axum are no trouble, if the feature `axum` is on.
@@ -67,12 +79,19 @@ use super::{Refusal, Verifier};
 pub struct VerifyLayer {
     verifier: Arc<Verifier>,
     limit: usize,
+    patience: Duration,
 }
 
 impl VerifyLayer {
     /// Takes no body that is longer than `limit` bytes. That much of each request is kept until it is verified.
     pub fn new(verifier: Arc<Verifier>, limit: usize) -> Self {
-        Self { verifier, limit }
+        Self { verifier, limit, patience: PATIENCE }
+    }
+
+    /// Waits no longer than that for a whole body; 60 s unless it is said otherwise.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 }
 
@@ -103,19 +122,20 @@ where
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that was asked whether it is ready is the one to call.
-        let clone = self.inner.clone();
-        let (mut inner, layer) = (mem::replace(&mut self.inner, clone), self.layer.clone());
+        let (mut inner, layer) = (self.inner.clone(), self.layer.clone());
         Box::pin(async move {
-            match layer.verified(request).await {
-                Ok(request) => inner.call(request).await,
-                Err(answer) => Ok(answer.response()),
-            }
+            let request = match layer.verified(request).await {
+                Ok(request) => request,
+                Err(answer) => return Ok(answer.response()),
+            };
+            // The one that was asked whether it is ready is the one to call.
+            poll_fn(|context| inner.poll_ready(context)).await?;
+            inner.call(request).await
         })
     }
 }
@@ -125,6 +145,7 @@ where
 enum Answer {
     Refused,
     TooLong,
+    TooSlow,
     BrokenOff,
 }
 
@@ -139,6 +160,7 @@ impl Answer {
         let (status, text) = match self {
             Self::Refused => (StatusCode::UNAUTHORIZED, Refusal::ANSWER),
             Self::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"detail":"Payload Too Large"}"#),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, r#"{"detail":"Request Timeout"}"#),
             Self::BrokenOff => (StatusCode::BAD_REQUEST, r#"{"detail":"Bad Request"}"#),
         };
         let mut response = Response::new(R::from(text));
@@ -153,12 +175,27 @@ impl VerifyLayer {
     async fn verified<B: Body>(&self, mut request: Request<B>) -> Result<Request<Received>, Answer> {
         let path = written(&request);
         let path = mem::replace(request.uri_mut(), path);
-        let mut verification = self.verifier.open(&request)?;
+        let verification = self.verifier.open(&request)?;
         *request.uri_mut() = path;
         let (mut parts, body) = request.into_parts();
-        let received = receive(body, self.limit, |piece| verification.update(piece)).await?;
-        parts.extensions.insert(verification.finish()?);
+        let (verification, received) = self.received(verification, body).await?;
+        parts.extensions.insert(verification.finish_or_refresh(received.pieces()).await?);
         Ok(Request::from_parts(parts, received))
+    }
+
+    /// The whole body, and what has seen it, unless it takes too long.
+    async fn received<'v, B: Body>(
+        &self,
+        mut verification: Verification<'v>,
+        body: B,
+    ) -> Result<(Verification<'v>, Received), Answer> {
+        let left = verification.time_left();
+        let receiving = receive(body, self.limit, |piece| verification.update(piece));
+        match timeout(left.min(self.patience), receiving).await {
+            Ok(received) => received.map(|received| (verification, received)),
+            Err(_) if left <= self.patience => Err(verification.late().into()),
+            Err(_) => Err(Answer::TooSlow),
+        }
     }
 }
 
@@ -205,7 +242,7 @@ const SMALL: usize = 1024;
 
 impl Received {
     /// The pieces that are not yet read.
-    pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+    pub fn pieces(&self) -> impl Iterator<Item = &Bytes> + Clone {
         self.pieces.iter()
     }
 

@@ -1,9 +1,13 @@
 //! HMAC-SHA256 of a request, made piece by piece with a token for its key.
 
+use std::fmt::Display;
+
 use hmac::{Hmac, KeyInit, Mac as _};
 use http::Request;
 use leasehold_core::Secret;
 use sha2::Sha256;
+
+use crate::token_cache::is_blank;
 
 use super::Covering;
 use super::header::{Claim, Tag};
@@ -16,10 +20,10 @@ const EVERYTHING: &str = "leasehold-request-2";
 pub(super) struct Mac(Hmac<Sha256>);
 
 impl Mac {
-    /// With the head in it already; the body comes next. None from an empty token: everybody has that key.
+    /// With the head in it already; the body comes next. None from a blank token: everybody has that key.
     pub(super) fn new(token: &Secret, head: &str) -> Option<Self> {
         let key = token.expose().as_bytes();
-        let mut mac = Self(Hmac::new_from_slice(key).ok().filter(|_| !key.is_empty())?);
+        let mut mac = Self(Hmac::new_from_slice(key).ok().filter(|_| !is_blank(token))?);
         mac.update(head.as_bytes());
         Some(mac)
     }
@@ -39,7 +43,8 @@ pub(super) fn head<B>(covering: Covering, claim: &Claim, request: &Request<B>) -
         return String::new();
     }
     let Claim { agent, timestamp, request_id } = claim;
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    // As it is sent: `http://peer?wait=30` asks for `/?wait=30`.
+    let path = request.uri().path_and_query().map_or(&"/" as &dyn Display, |path| path);
     format!("{EVERYTHING}\n{agent}\n{timestamp}\n{request_id}\n{}\n{path}\n", request.method())
 }
 
@@ -48,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_token_makes_no_key() {
-        assert!(Mac::new(&Secret::new(""), "").is_none());
+    fn a_blank_token_makes_no_key() {
+        assert!(["", " ", "\n"].iter().all(|blank| Mac::new(&Secret::new(*blank), "").is_none()));
     }
 }

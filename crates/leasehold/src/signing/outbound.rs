@@ -1,10 +1,10 @@
 //! What a client does about an answer: refresh the token, send again, or leave it. It sends nothing itself.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
 use leasehold_core::Moment;
+use tokio::sync::watch;
 
 /// Between two wishes for a refresh, of all requests together.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
@@ -31,6 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// // Signed with the first token, which is still the present one.
 /// let next = outbound.next(&mut attempt, Outcome::Answer(StatusCode::UNAUTHORIZED), 1, 1, now);
 /// assert_eq!(next, Next::Refresh);
+/// // The token was read, and is another one.
+/// outbound.refreshed();
 /// // Signed with the second.
 /// let next = outbound.next(&mut attempt, Outcome::Answer(StatusCode::BAD_GATEWAY), 2, 2, now);
 /// assert_eq!(next, Next::Send { after: Duration::from_secs(2) });
@@ -39,8 +41,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// ```
 #[derive(Debug, Default)]
 pub struct Outbound {
-    /// When a refresh was last asked for.
-    asked: Mutex<Option<Moment>>,
+    last: watch::Sender<Option<Refresh>>,
+}
+
+/// The refresh that was last asked for.
+#[derive(Clone, Copy, Debug)]
+struct Refresh {
+    asked: Moment,
+    is_under_way: bool,
 }
 
 /// What one request has behind it.
@@ -64,10 +72,11 @@ pub enum Outcome {
 pub enum Next {
     /// Hand the outcome on, good or bad.
     Leave,
-    /// Have the token refreshed; if there is another one then, sign anew and send, else hand the outcome on.
+    /// Have the token refreshed, and say when that is [over](Outbound::refreshed); if there is another one then, sign anew
+    /// and send, else hand the outcome on.
     Refresh,
-    /// The refresh that another request asked for is under way. Wait until the token changes, at most so long; if it
-    /// does, sign anew and send, else hand the outcome on.
+    /// The refresh that another request asked for is under way. Wait [until it is over](Outbound::wait), at most so long;
+    /// if there is another token then, sign anew and send, else hand the outcome on.
     Await(Duration),
     /// Sign anew and send, after that pause.
     Send {
@@ -103,14 +112,34 @@ impl Outbound {
         if is_old {
             return Next::Send { after: Duration::ZERO };
         }
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        match asked.map(|asked| now.until(asked + REFRESH_PAUSE)) {
-            Some(left) if !left.is_zero() => Next::Await(left),
-            _ => {
-                *asked = Some(now);
-                Next::Refresh
+        let mut next = Next::Refresh;
+        self.last.send_if_modified(|last| {
+            let left = last.map_or(Duration::ZERO, |last| now.until(last.asked + REFRESH_PAUSE));
+            match last {
+                Some(last) if !left.is_zero() && last.is_under_way => next = Next::Await(left),
+                Some(_) if !left.is_zero() => next = Next::Leave,
+                _ => *last = Some(Refresh { asked: now, is_under_way: true }),
             }
-        }
+            next == Next::Refresh
+        });
+        next
+    }
+
+    /// The refresh that was asked for is over, whether it has brought another token or not. Those who wait for it go on,
+    /// and for the rest of the ten seconds nobody waits: who is refused then is refused rightly.
+    pub fn refreshed(&self) {
+        self.last.send_modify(|last| {
+            if let Some(last) = last {
+                last.is_under_way = false;
+            }
+        });
+    }
+
+    /// Returns once no refresh is under way.
+    pub async fn wait(&self) {
+        let is_over = |last: &Option<Refresh>| last.is_none_or(|last| !last.is_under_way);
+        // It is not closed while we are here.
+        let _ = self.last.subscribe().wait_for(is_over).await;
     }
 }
 
@@ -163,6 +192,10 @@ mod tests {
             let rest = Duration::from_secs(6);
             check(&outbound, 4, &[(refused, PRESENT, Next::Await(rest)), (refused, PRESENT, Next::Leave)]);
             check(&outbound, 4, &[(refused, OLD, send(0)), (refused, OLD, Next::Leave)]);
+            // The refresh is over and has brought nothing else, so there is nothing to wait for.
+            outbound.refreshed();
+            check(&outbound, 5, &[(refused, PRESENT, Next::Leave)]);
+            check(&outbound, 5, &[(refused, OLD, send(0)), (refused, OLD, Next::Leave)]);
             check(&outbound, 10, &[(refused, PRESENT, Next::Refresh)]);
         }
     }

@@ -6,7 +6,6 @@ use http::Request;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Builder;
 
-use crate::clock::wall_seconds;
 use crate::random;
 use crate::token_cache::TokenCache;
 
@@ -49,11 +48,12 @@ impl Signer {
 
     /// Begins to sign a request with an id of its own at the present time. Its body is given in pieces.
     pub fn open<B>(&self, request: &Request<B>) -> Result<Signing, Unsigned> {
-        self.open_at(request, wall_seconds())
+        self.open_at(request, self.tokens.clock().wall_seconds())
     }
 
     /// As [`open`](Self::open), at that time, in seconds since 1970.
     pub fn open_at<B>(&self, request: &Request<B>, now: u64) -> Result<Signing, Unsigned> {
+        self.tokens.forget_once_over();
         let token = self.tokens.current().ok_or(Unsigned::NoToken)?;
         let id = random::bytes().map_err(|_| Unsigned::NoRandomness)?;
         let request_id = Builder::from_random_bytes(id).into_uuid();

@@ -22,6 +22,8 @@ pub enum TokenEvent {
     Renewed {
         /// How long it lives from now on; `None` if it never ends.
         ttl: Option<Duration>,
+        /// Whether it is another token now.
+        replaced: bool,
     },
     /// It was looked up and lives.
     Checked {

@@ -179,7 +179,8 @@ impl Keeper {
         let left = left(status, now);
         match event {
             Event::Obtained { .. } | Event::Replaced { .. } | Event::Renewed { .. } => {
-                self.tell_success(is_renewal(event, status), left);
+                let replaced = !matches!(event, Event::Renewed { .. });
+                self.tell_success(is_renewal(event, status), replaced, left);
             }
             Event::Checked { .. } => {
                 if !is_in_trouble(status) {
@@ -198,13 +199,13 @@ impl Keeper {
         }
     }
 
-    fn tell_success(&mut self, is_renewal: bool, ttl: Option<Duration>) {
+    fn tell_success(&mut self, is_renewal: bool, replaced: bool, ttl: Option<Duration>) {
         self.told_failures.clear();
         if !is_renewal {
             return self.shared.emit(TokenEvent::Obtained { ttl });
         }
         self.shared.callers.renewal.call(ttl.map_or(u64::MAX, |ttl| ttl.as_secs()));
-        self.shared.emit(TokenEvent::Renewed { ttl });
+        self.shared.emit(TokenEvent::Renewed { ttl, replaced });
     }
 
     /// Each kind of failure is called once until something goes well: an outage brings one every few seconds.

@@ -1,15 +1,18 @@
 //! The other side of a refresh: gives a deployment its token.
 
+use std::time::Duration;
+
 use base64ct::{Base64UrlUnpadded, Encoding};
 use leasehold_core::{Failure, Kind, Retry, Secret};
 use leasehold_vault::kv::{Delete, Draft, Entry, ReadDraft, Version, WriteDraft};
 use zeroize::Zeroizing;
 
 use super::place::{FIELD, TokenPlace, invalid};
-use super::shown::{self, Rotation, RotationPlan, Watched};
+use super::shown::{self, Rotation, RotationPlan, Watched, Writing};
 use crate::client::VaultClient;
-use crate::clock::Clock;
+use crate::clock::{Clock, seconds_of, wall_seconds, wall_text, wall_time_of};
 use crate::random;
+use crate::token_cache::is_blank;
 
 /// How often a write is made whose answers are lost.
 const TRIES: u32 = 3;
@@ -66,7 +69,7 @@ impl TokenIssuer {
     /// `Invalid` if the token is blank, if the place is in no key-value engine, or if somebody else has written
     /// meanwhile.
     pub async fn store_token(&self, token: &Secret) -> Result<(), Failure> {
-        self.write(token).await.map(|_| ())
+        self.write(token, Duration::ZERO).await.map(|_| ())
     }
 
     /// Deletes the secret with the token; in version 2 its newest version, which can be undeleted. One that is not there
@@ -84,36 +87,58 @@ impl TokenIssuer {
     ///
     /// # Errors
     ///
-    /// Those of [`store_token`](Self::store_token); `Invalid` for an agent's address that is none, or if more agents are
-    /// to show it than there are. Nothing is written then.
+    /// Those of [`store_token`](Self::store_token); `Invalid` for an agent's address that is none, if more agents are to
+    /// show it than there are, or if the token there is younger than the plan's overlap, which version 1 of the engine
+    /// cannot tell. Nothing is written then. And if in the end it is not there any more, or that cannot be found out.
     pub async fn rotate(&self, plan: &RotationPlan) -> Result<Rotation, Failure> {
-        let watched = Watched::new(plan)?;
-        let token = fresh()?;
-        let watched = shown::settle(watched, plan.deadline).await;
-        let begun = Clock::default().now();
-        let version = self.write(&token).await?;
-        let (shown, missing) = shown::wait(watched, plan, begun).await;
-        Ok(Rotation { token, version, shown, missing })
+        let (watched, token, clock) = (Watched::new(plan)?, fresh()?, Clock::default());
+        let begun = clock.now();
+        let version = self.write(&token, plan.overlap).await?;
+        let writing = Writing { begun, done: clock.now(), interval: plan.interval };
+        let (shown, missing) = shown::wait(watched, plan, writing).await;
+        match self.fetch_token().await?.is_same(&token) {
+            true => Ok(Rotation { token, version, shown, missing }),
+            false => Err(self.outrun()),
+        }
+    }
+
+    fn outrun(&self) -> Failure {
+        invalid(format!("somebody else has written {} meanwhile", self.place))
     }
 
     async fn entry(&self) -> Result<Entry, Failure> {
         let reference = self.place.reference();
-        let mount = self.client.mount_of(&reference).await?;
+        // It is asked for anew: what was mounted there at the last call may be of another version by now.
+        let mount = self.client.find_mount(&reference).await?;
         let entry = mount.and_then(|mount| mount.entry(&reference.path));
         entry.ok_or_else(|| invalid(format!("{} is in no key-value engine", self.place)))
     }
 
-    /// Writes the token, and says which version it is, where versions are kept.
-    async fn write(&self, token: &Secret) -> Result<Option<u64>, Failure> {
-        if token.expose().trim().is_empty() {
+    /// Writes the token, and says which version it is, where versions are kept. What is there has to be so old.
+    async fn write(&self, token: &Secret, overlap: Duration) -> Result<Option<u64>, Failure> {
+        if is_blank(token) {
             return Err(invalid("a token is not empty".into()));
         }
         let entry = self.entry().await?;
         let mut draft = self.client.send(&ReadDraft { entry: entry.clone() }).await?;
+        self.check_age(&draft, overlap)?;
         let is_versioned = entry.mount().version == Version::V2;
         let version = is_versioned.then(|| draft.version() + 1);
         draft.set(FIELD, token);
         self.write_once(&entry, draft, token).await.map(|()| version)
+    }
+
+    /// That the token before this one is not needed any more. The first has none before it.
+    fn check_age(&self, draft: &Draft, overlap: Duration) -> Result<(), Failure> {
+        let written = draft.written().filter(|_| draft.version() > 1).and_then(wall_time_of);
+        let Some(written) = written.map(seconds_of) else { return Ok(()) };
+        let left = written.saturating_add(overlap.as_secs()).saturating_sub(wall_seconds());
+        if left == 0 {
+            return Ok(());
+        }
+        let (place, at) = (&self.place, wall_text(written));
+        let failure = invalid(format!("{place} was written at {at}: the token before it may be in use"));
+        Err(failure.hint(format!("rotate in {left} s, or now if it has leaked, with no overlap")))
     }
 
     /// With the version that was read, so that a second try finds nothing to do where the first was carried out.
@@ -134,7 +159,7 @@ impl TokenIssuer {
                 return Ok(());
             }
             match lost {
-                None => return Err(invalid(format!("somebody else has written {} meanwhile", self.place))),
+                None => return Err(self.outrun()),
                 Some(failure) if tries == TRIES => return Err(unknown(&self.place, &failure)),
                 Some(_) => {}
             }

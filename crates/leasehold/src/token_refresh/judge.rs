@@ -49,17 +49,35 @@ impl Judge {
 
     /// Vault says that this is the token.
     pub(super) fn hear_vault(&mut self, token: &Secret) {
+        self.shared.tokens.forget_once_over();
         let now = self.shared.clock.now();
         self.shared.change(|view| (view.last_refresh_ok, view.confirmed) = (Some(true), now));
+        let is_first = self.vault_said.is_none();
         match is_news(&mut self.vault_said, token) {
+            true if is_first && self.serves_what_stood_there() => self.begin_with(token.clone()),
             true => self.serve(token.clone()),
             false => self.ask_fallback(),
+        }
+    }
+
+    /// Whether it is the fallback's token of the start, if Vault has said nothing yet.
+    fn serves_what_stood_there(&self) -> bool {
+        self.shared.tokens.current().is_some_and(|token| token.generation() == 1)
+    }
+
+    /// Serves Vault's first word in place of a token that may have been rotated out long before this process was
+    /// started. So it gets no overlap, and there is no rotation to tell of.
+    fn begin_with(&self, token: Secret) {
+        if self.shared.tokens.rotate(token) {
+            self.shared.tokens.forget_previous();
+            tracing::info!("Vault has another token than the fallback, whose token is refused from now on");
         }
     }
 
     /// Vault does not say what the token is.
     pub(super) fn miss_vault(&mut self, failure: &Failure) {
         tracing::warn!(error = %failure, will_retry = true, "Failed to fetch token from Vault");
+        self.shared.tokens.forget_once_over();
         self.shared.change(|view| {
             view.last_refresh_ok = Some(false);
             view.fetch_errors += 1;
@@ -93,6 +111,13 @@ impl Judge {
     }
 }
 
+/// Whoever judges runs. That nobody does any more is told, be it stopped, its runtime gone, or after a panic.
+impl Drop for Judge {
+    fn drop(&mut self) {
+        self.shared.change(View::stop);
+    }
+}
+
 /// Whether that was not said before. From now on it was.
 fn is_news(said: &mut Option<Secret>, token: &Secret) -> bool {
     let is_news = said.as_ref().is_none_or(|said| !said.is_same(token));
@@ -111,17 +136,21 @@ mod tests {
     /// One step: what Vault says (none: it fails), and what stands in the fallback then.
     type Step = (Option<&'static str>, Option<&'static str>);
 
-    /// What is served after each step, where the fallback has `first` at the start.
+    /// What is served after each step, `<` the token before it if that is good too. At the start the fallback has
+    /// `first`.
     fn served(first: Option<&'static str>, steps: &[Step]) -> Vec<String> {
-        let tokens = TokenCache::new(Clock::default(), Duration::ZERO);
+        let tokens = TokenCache::new(Clock::default(), Duration::from_secs(60));
         let (view, clock) = (ArcSwap::default(), Clock::default());
         let shared = Shared { tokens: tokens.clone(), view, clock, stale_after: Duration::ZERO };
         let stands = Arc::new(Mutex::new(first));
         let inside = Arc::clone(&stands);
         let fallback = Fallback::reading(move || inside.lock().unwrap().map(Secret::new));
         let mut judge = Judge::new(Arc::new(shared), "d".into(), fallback);
-        let present =
-            || tokens.current().map_or_else(|| "-".to_owned(), |token| token.secret().expose().to_owned());
+        let present = || {
+            let token =
+                tokens.current().map_or_else(|| "-".to_owned(), |token| token.secret().expose().to_owned());
+            tokens.previous().map_or(token.clone(), |previous| format!("{token}<{}", previous.expose()))
+        };
         let mut seen = vec![present()];
         for (vault, fallback) in steps {
             *stands.lock().unwrap() = *fallback;
@@ -141,16 +170,18 @@ mod tests {
         };
         let (a, b, c) = (Some("a"), Some("b"), Some("c"));
         check(None, &[(None, None), (b, None), (None, None)], "- - b b");
-        check(a, &[(None, a), (a, a), (b, a)], "a a a b");
+        check(a, &[(None, a), (a, a), (b, a)], "a a a b<a");
         // The stale value of the environment does not win over Vault's.
         check(a, &[(b, a), (b, a), (None, a), (b, a)], "a b b b b");
         // Nor when its file is empty for a moment.
         check(a, &[(b, a), (b, None), (None, a), (b, a)], "a b b b b");
         // What somebody has changed there since is news, while Vault is away or has none.
-        check(a, &[(b, a), (None, c), (None, c), (b, c)], "a b c c c");
-        check(a, &[(b, a), (b, c), (b, c)], "a b c c");
-        check(a, &[(b, a), (None, c), (a, c), (a, c)], "a b c a a");
+        check(a, &[(b, a), (None, c), (None, c), (b, c)], "a b c<b c<b c<b");
+        check(a, &[(b, a), (b, c), (b, c)], "a b c<b c<b");
+        check(a, &[(b, a), (None, c), (a, c), (a, c)], "a b c<b a<c a<c");
+        // That too is rotated out by Vault's first word; what stood there at the start is not, since it may be old.
+        check(a, &[(None, c), (b, c)], "a c<a b<c");
         // Whatever Vault has anew wins, also what it had before.
-        check(None, &[(a, None), (b, None), (a, None)], "- a b a");
+        check(None, &[(a, None), (b, None), (a, None)], "- a b<a a<b");
     }
 }

@@ -3,6 +3,8 @@
 use leasehold_core::name::{Path, VaultReference};
 use leasehold_core::{Failure, Fields, Grant, Kind, Secret};
 
+use crate::token_cache::is_blank;
+
 /// The field in which the token stands.
 pub(super) const FIELD: &str = "token";
 
@@ -57,9 +59,7 @@ impl TokenPlace {
         match fields.field(FIELD) {
             None => Err(Failure::new(Kind::NotFound, format!("the secret {self} has no field `{FIELD}`"))),
             Some(_) if !fields.is_text(FIELD) => Err(invalid(format!("the token in {self} is no text"))),
-            Some(token) if token.expose().trim().is_empty() => {
-                Err(invalid(format!("the token in {self} is empty")))
-            }
+            Some(token) if is_blank(token) => Err(invalid(format!("the token in {self} is empty"))),
             Some(token) => Ok(token.clone()),
         }
     }

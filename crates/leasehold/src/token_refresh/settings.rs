@@ -2,18 +2,20 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::name::{Address, Namespace};
 use leasehold_core::policy::Every;
-use leasehold_core::{Failure, Policy, Secret};
+use leasehold_core::{Failure, Kind, Policy, Secret};
 
 use super::place::{TokenPlace, check_deployment, invalid};
 use crate::client::VaultClient;
 use crate::clock::Clock;
 use crate::identity::{Identity, Source};
+use crate::token_cache::is_blank;
 use crate::transport::TransportSettings;
 
 /// How a deployment's token is kept.
@@ -60,19 +62,24 @@ impl Fallback {
         Self(Arc::new(|| Ok(None)))
     }
 
-    /// A text, or the first line of a file.
+    /// A text, or the one line of a file.
     pub fn of(source: Source) -> Self {
         Self(Arc::new(move || source.read().map(Some)))
     }
 
-    /// Whatever this says at the time; an empty text is none.
+    /// Whatever this says at the time; a blank text is none. If it panics, it says nothing.
     pub fn reading(read: impl Fn() -> Option<Secret> + Send + Sync + 'static) -> Self {
         Self(Arc::new(move || Ok(read())))
     }
 
     /// The token there; none if there is none.
     pub(super) fn read(&self) -> Result<Option<Secret>, Failure> {
-        Ok((self.0)()?.filter(|token| !token.is_empty()))
+        // Whatever it breaks is its own.
+        let said = catch_unwind(AssertUnwindSafe(|| (self.0)())).unwrap_or_else(|_| {
+            tracing::error!("the fallback panicked");
+            Err(Failure::new(Kind::Broken, "the fallback panicked"))
+        });
+        Ok(said?.filter(|token| !is_blank(token)))
     }
 }
 
@@ -116,7 +123,7 @@ impl TokenRefreshSettings {
     /// | `VAULT_AGENT_PATH_PREFIX` | the mount, or mount and folder: `status_panel` if unset |
     /// | `DEPLOYMENT_HASH` | `default` if unset |
     /// | `AGENT_TOKEN` | the fallback, read again each time |
-    /// | `AGENT_TOKEN_FILE` | a file whose first line is the fallback, in place of `AGENT_TOKEN` |
+    /// | `AGENT_TOKEN_FILE` | a file with one line, which is the fallback, in place of `AGENT_TOKEN` |
     ///
     /// In `state_dir` it is written down what must be given back if this process dies.
     ///
@@ -236,7 +243,6 @@ impl Environment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold_core::Kind;
     use std::os::unix::ffi::OsStringExt;
 
     fn settings(variables: &[(&'static str, &'static str)]) -> Result<TokenRefreshSettings, Failure> {
@@ -261,6 +267,7 @@ mod tests {
         check(&[], None);
         check(&[("VAULT_ADDRESS", ""), ("AGENT_TOKEN", "blue")], Some("blue"));
         check(&[("AGENT_TOKEN", ""), TOKEN], None);
+        check(&[("AGENT_TOKEN", " \n")], None);
         check(&[("VAULT_AGENT_PATH_PREFIX", "../x"), ("AGENT_TOKEN", "blue")], Some("blue"));
     }
 

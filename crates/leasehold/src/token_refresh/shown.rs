@@ -11,9 +11,6 @@ use super::place::invalid;
 use crate::clock::Clock;
 use crate::transport::{Question, Tls, Transport, TransportSettings};
 
-/// When in each second agents are asked. Ages are whole seconds, rounded down: just before a second is over, the age of a
-/// token that came before the write does not pass for one that came after it.
-const PHASE: Duration = Duration::from_millis(900);
 /// How long one agent may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 /// The largest answer.
@@ -28,6 +25,12 @@ pub struct RotationPlan {
     pub enough: usize,
     /// How long: 90 s, which is an interval and a while.
     pub deadline: Duration,
+    /// How long an agent takes from one reading to the end of the next at most: 80 s. One whose token came while the new
+    /// one was being written has read again after that.
+    pub interval: Duration,
+    /// For how long the token before is good with the agents: 120 s. Until that is over there is no other rotation, which
+    /// would end it; zero for a token that has leaked.
+    pub overlap: Duration,
     /// How TLS is done with them.
     pub tls: Tls,
 }
@@ -36,7 +39,8 @@ impl RotationPlan {
     /// All of these within 90 s.
     pub fn new(agents: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let agents: Vec<String> = agents.into_iter().map(Into::into).collect();
-        Self { enough: agents.len(), agents, deadline: Duration::from_secs(90), tls: Tls::default() }
+        let [deadline, interval, overlap] = [90, 80, 120].map(Duration::from_secs);
+        Self { enough: agents.len(), agents, deadline, interval, overlap, tls: Tls::default() }
     }
 }
 
@@ -60,8 +64,18 @@ pub(super) struct Watched {
     transport: Transport,
     /// How many seconds ago it got the token that it has from Vault, or why that is not known.
     age: Result<u64, String>,
-    /// When it said so.
-    at: Moment,
+    /// When it was asked.
+    asked: Moment,
+    /// When it had answered.
+    answered: Moment,
+}
+
+/// When a token was being written, and how soon agents read it.
+#[derive(Clone, Copy)]
+pub(super) struct Writing {
+    pub(super) begun: Moment,
+    pub(super) done: Moment,
+    pub(super) interval: Duration,
 }
 
 impl Watched {
@@ -77,7 +91,8 @@ impl Watched {
     fn parse(agent: &str, tls: &Tls) -> Result<Self, Failure> {
         let host = agent.find("://").map_or(0, |at| at + 3);
         let end = agent[host..].find('/').map_or(agent.len(), |at| host + at);
-        let fault = |fault| invalid(format!("`{agent}` is no address of an agent: {fault}"));
+        // What stands there may hold a password.
+        let fault = |fault| invalid(format!("the address of an agent: {fault}"));
         let address = Address::parse(&agent[..end]).map_err(fault)?;
         let transport = Transport::new(&TransportSettings {
             tls: tls.clone(),
@@ -87,25 +102,34 @@ impl Watched {
         })?;
         let path = if agent[end..].len() > 1 { &agent[end..] } else { "/health" };
         let (name, path, age) = (agent.to_owned(), path.to_owned(), Err("it was not asked".to_owned()));
-        Ok(Self { name, path, transport, age, at: Moment::default() })
+        let [asked, answered] = [Moment::default(); 2];
+        Ok(Self { name, path, transport, age, asked, answered })
     }
 
     async fn look(mut self) -> Self {
-        let question = Question { path: &self.path, headers: &[], key: None };
+        let (clock, question) = (Clock::default(), Question { path: &self.path, headers: &[], key: None });
+        self.asked = clock.now();
         self.age = match self.transport.fetch(&question).await {
             Ok(page) => age(page.status, &page.body),
             Err(failure) => Err(failure.to_string()),
         };
-        self.at = Clock::default().now();
+        self.answered = clock.now();
         self
     }
 
-    /// Why it did not show that its token came after that moment; none if it did.
-    fn missing(&self, begun: Moment) -> Option<String> {
-        match &self.age {
-            Ok(age) if *age > (self.at - begun).as_secs() => Some(format!("its token is {age} s old")),
-            Ok(_) => None,
-            Err(why) => Some(why.clone()),
+    /// Why it did not show that it has what was written; none if it did. Ages are whole seconds, rounded down, and of some
+    /// moment between question and answer.
+    fn missing(&self, writing: Writing) -> Option<String> {
+        let age = match &self.age {
+            Ok(age) => *age,
+            Err(why) => return Some(why.clone()),
+        };
+        let since = self.asked - writing.done;
+        let (is_younger, has_read_again) = (age < since.as_secs(), since >= writing.interval);
+        match age > (self.answered - writing.begun).as_secs() {
+            true => Some(format!("its token is {age} s old")),
+            false if is_younger || has_read_again => None,
+            false => Some("its token came while the new one was being written".into()),
         }
     }
 }
@@ -115,44 +139,25 @@ async fn look(agents: impl IntoIterator<Item = Watched>) -> Vec<Watched> {
     agents.into_iter().map(Watched::look).collect::<JoinSet<_>>().join_all().await
 }
 
-/// Waits, for at most so long, until no agent's token is younger than a second: it could not be told from one that comes
-/// next.
-pub(super) async fn settle(mut agents: Vec<Watched>, limit: Duration) -> Vec<Watched> {
-    let (clock, begun) = (Clock::default(), Clock::default().now());
-    loop {
-        agents = look(agents).await;
-        if !agents.iter().any(|agent| agent.age == Ok(0)) || clock.now() - begun >= limit {
-            return agents;
-        }
-        tokio::time::sleep(PHASE).await;
-    }
-}
-
-/// Asks all who have not shown it once a second, until enough have, or the time is over: who has, and who has not.
+/// Asks all who have not shown it at each full second, until enough have, or the time is over: who has, and who has not.
 pub(super) async fn wait(
     agents: Vec<Watched>,
     plan: &RotationPlan,
-    begun: Moment,
+    writing: Writing,
 ) -> (Vec<String>, Vec<(String, String)>) {
-    let (clock, written) = (Clock::default(), Clock::default().now());
+    let since = || Clock::default().now() - writing.done;
     let (mut shown, mut missing) = (Vec::new(), agents);
-    while shown.len() < plan.enough && clock.now() - written < plan.deadline {
-        let left = plan.deadline.saturating_sub(clock.now() - written);
-        tokio::time::sleep(until_phase(clock.now() - begun).min(left)).await;
+    while shown.len() < plan.enough && since() < plan.deadline {
+        let next = Duration::from_secs(since().as_secs() + 1).min(plan.deadline);
+        tokio::time::sleep(next.saturating_sub(since())).await;
         let looked = look(missing).await;
         let (more, rest): (Vec<_>, Vec<_>) =
-            looked.into_iter().partition(|agent| agent.missing(begun).is_none());
+            looked.into_iter().partition(|agent| agent.missing(writing).is_none());
         shown.extend(more.into_iter().map(|agent| agent.name));
         missing = rest;
     }
-    let why = |agent: Watched| (agent.missing(begun).unwrap_or_default(), agent.name);
+    let why = |agent: Watched| (agent.missing(writing).unwrap_or_default(), agent.name);
     (shown, missing.into_iter().map(why).map(|(why, name)| (name, why)).collect())
-}
-
-/// How long to the next point at which agents are asked.
-fn until_phase(since: Duration) -> Duration {
-    let part = Duration::from_nanos(u64::from(since.subsec_nanos()));
-    if part < PHASE { PHASE - part } else { PHASE + Duration::from_secs(1) - part }
 }
 
 /// What of a `/health` matters here.
@@ -203,27 +208,28 @@ mod tests {
 
     #[test]
     fn only_a_token_that_came_since_counts() {
-        let begun = Moment::default() + Duration::from_secs(100);
-        let check = |age, after: u64, expect: Option<&str>| {
+        let interval = Duration::from_secs(80);
+        let check = |age, [begun, done]: [u64; 2], expect: Option<&str>| {
             let mut agent = Watched::new(&RotationPlan::new(["http://agent"])).unwrap().remove(0);
-            (agent.age, agent.at) = (Ok(age), begun + Duration::from_millis(after));
-            assert_eq!(agent.missing(begun).as_deref(), expect, "{age} after {after} ms");
+            let now = Moment::default() + Duration::from_secs(1000);
+            let ago = |millis| now - Duration::from_millis(millis);
+            (agent.age, agent.asked, agent.answered) = (Ok(age), now, now);
+            let writing = Writing { begun: ago(begun), done: ago(done), interval };
+            assert_eq!(agent.missing(writing).as_deref(), expect, "{age}, written {begun} to {done} ms ago");
         };
-        check(0, 900, None);
-        check(1, 900, Some("its token is 1 s old"));
-        check(5, 5_900, None);
-        check(6, 5_900, Some("its token is 6 s old"));
-    }
-
-    #[test]
-    fn agents_are_asked_shortly_before_a_second_is_over() {
-        let check = |since: u64, expect: u64| {
-            assert_eq!(until_phase(Duration::from_millis(since)), Duration::from_millis(expect), "{since}");
-        };
-        check(0, 900);
-        check(899, 1);
-        check(900, 1000);
-        check(5_950, 950);
+        let doubtful = Some("its token came while the new one was being written");
+        check(0, [1_005, 1_000], None);
+        check(1, [1_005, 1_000], doubtful);
+        check(2, [1_005, 1_000], Some("its token is 2 s old"));
+        // A write of three seconds.
+        check(4, [8_000, 5_000], None);
+        check(5, [8_000, 5_000], doubtful);
+        check(8, [8_000, 5_000], doubtful);
+        check(9, [8_000, 5_000], Some("its token is 9 s old"));
+        // They would have read another one meanwhile.
+        check(82, [83_000, 79_999], doubtful);
+        check(82, [83_000, 80_000], None);
+        check(84, [83_000, 80_000], Some("its token is 84 s old"));
     }
 
     #[test]
@@ -237,8 +243,7 @@ mod tests {
         check("http://agent:5000", Ok("/health"));
         check("http://agent:5000/", Ok("/health"));
         check("http://agent/api/v1/health?a=b", Ok("/api/v1/health?a=b"));
-        let fault =
-            "`agent/health` is no address of an agent: an address begins with https://, http:// or unix://";
+        let fault = "the address of an agent: an address begins with https://, http:// or unix://";
         check("agent/health", Err(fault));
         let mut plan = RotationPlan::new(["http://agent"]);
         plan.enough = 2;

@@ -17,13 +17,22 @@ pub(super) struct View {
     pub(super) confirmed: Moment,
     pub(super) fetch_errors: u64,
     pub(super) rotations: u64,
+    /// Nobody refreshes any more.
+    pub(super) is_stopped: bool,
 }
 
 impl View {
+    /// From now on nobody knows whether Vault's last answer is still true.
+    pub(super) fn stop(&mut self) {
+        self.is_stopped = true;
+        self.last_refresh_ok = self.last_refresh_ok.map(|_| false);
+    }
+
     /// The health of a token of this age at this moment.
     pub(super) fn health(&self, age: Option<u64>, now: Moment, stale_after: Duration) -> AgentHealth {
         let is_stale = self.last_refresh_ok.is_some() && now - self.confirmed > stale_after;
         let status = match age {
+            _ if self.is_stopped => "stopped",
             None => "no_token",
             Some(_) if is_stale => "stale",
             Some(_) => "ok",
@@ -47,11 +56,12 @@ impl View {
 /// | `ok` | there is a token, and Vault, where there is one, has confirmed it of late |
 /// | `stale` | there is a token, but Vault has not said for ten minutes what it is |
 /// | `no_token` | there is none, so that nothing can be signed or verified |
+/// | `stopped` | the refresh was stopped, its runtime is gone, or it has panicked: no rotation will be noticed |
 ///
 /// A token that is old is no fault: it is as old as its last rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgentHealth {
-    /// `ok`, `stale` or `no_token`.
+    /// `ok`, `stale`, `no_token` or `stopped`.
     pub status: &'static str,
     /// How many seconds ago the token became the present one; `null` without one.
     pub token_age_seconds: Option<u64>,
@@ -60,10 +70,10 @@ pub struct AgentHealth {
 }
 
 impl AgentHealth {
-    /// The status code to answer with: 503 without a token, else 200. That Vault is away is no reason to have a service
+    /// The status code to answer with: 503 without a token or a refresh, else 200. That Vault is away is no reason to have a service
     /// restarted that goes on with the token it has.
     pub fn code(&self) -> u16 {
-        if self.token_age_seconds.is_some() { 200 } else { 503 }
+        if matches!(self.status, "ok" | "stale") { 200 } else { 503 }
     }
 }
 

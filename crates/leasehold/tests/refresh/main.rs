@@ -19,6 +19,8 @@ mod panel;
 
 mod places;
 mod outage;
+mod starts;
+mod gone;
 mod notices;
 mod issuing;
 mod told;

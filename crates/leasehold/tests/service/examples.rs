@@ -188,6 +188,14 @@ fn a_static_token_becomes_one_that_rotates_in_four_phases() {
     assert_done(&address, &first);
     service.signal(Signal::SIGINT);
     told += &service.ends_well();
+
+    let mut service = scene.start("migration", &serve, &with_token);
+    let address = service.address();
+    health(&address, is_refreshed);
+    assert_done(&address, &second);
+    assert_eq!(command(&address, &first).status, 401, "it was not taken away, and is refused all the same");
+    service.signal(Signal::SIGINT);
+    told += &service.ends_well();
     scene.canaries.watch(&second);
     scene.canaries.assert_absent(told.as_bytes(), "what the phases tell");
 }

@@ -29,6 +29,10 @@ impl Ground {
         Self { verifier: Verifier::new(tokens.clone(), covering), tokens, signer, steering }
     }
 
+    pub(crate) fn rotate(&self, token: &str) {
+        assert!(self.tokens.rotate(Secret::new(token)));
+    }
+
     /// A signed request of that time.
     pub(crate) fn signed_at(&self, body: &'static str, now: u64) -> Request<&'static str> {
         let mut request = Request::post("/commands?wait=1").body(body).unwrap();

@@ -3,15 +3,19 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{iter, pending};
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
+use leasehold::clock::wall_seconds;
 use leasehold::signing::layer::{Received, VerifyLayer};
-use leasehold::signing::{Covering, Refusal, SIGNATURE, Verified, Verifier};
+use leasehold::signing::{Covering, Refusal, SIGNATURE, SKEW_SECONDS, Verified, Verifier};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -52,7 +56,7 @@ async fn answer(
 ) -> (StatusCode, String) {
     let mut request = Request::post("/").body(body).unwrap();
     ground.signer.sign(&mut request).unwrap();
-    answer_to(ground.verifier, request.map(|_| StreamBody::new(futures_util::stream::iter(pieces)))).await
+    answer_to(ground.verifier, request.map(|_| StreamBody::new(iter(pieces)))).await
 }
 
 async fn answer_to<B>(verifier: Verifier, request: Request<B>) -> (StatusCode, String)
@@ -124,4 +128,66 @@ async fn a_body_over_the_limit_is_not_read() {
     ground.signer.sign(&mut request).unwrap();
     let (status, _) = answer_to(ground.verifier, request.map(|_| body)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_end_is_not_waited_for() {
+    let check = async |age, patience, expect: (u16, u64)| {
+        let ground = Ground::new(Covering::Body);
+        let verifier = Arc::new(ground.verifier);
+        let mut signing = ground.signer.open_at(&Request::new(()), wall_seconds() - age).unwrap();
+        signing.update(b"reboot");
+        let mut request = Request::new(StreamBody::new(iter([data("reboot")]).chain(pending())));
+        signing.finish().insert_into(request.headers_mut());
+        let layer = VerifyLayer::new(Arc::clone(&verifier), LIMIT).within(patience);
+        let response = layer.layer(Handler).call(request).await.unwrap();
+        assert_eq!((response.status().as_u16(), verifier.failures()), expect);
+    };
+    let (short, long) = (Duration::from_millis(20), Duration::from_secs(3600));
+    check(SKEW_SECONDS - 60, short, (408, 0)).await;
+    check(SKEW_SECONDS - 1, long, (401, 1)).await;
+}
+
+/// Ready when it is asked for the second time, and to be called only then.
+#[derive(Default)]
+struct Careful {
+    asked: u32,
+}
+
+impl Clone for Careful {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Service<Request<Received>> for Careful {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.asked += 1;
+        context.waker().wake_by_ref();
+        if self.asked > 1 { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn call(&mut self, _: Request<Received>) -> Self::Future {
+        assert_eq!(self.asked, 2, "it is called when it has said that it is ready");
+        ready(Ok(Response::default()))
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_verified_takes_no_place() {
+    let ground = Ground::new(Covering::Body);
+    let mut request = Request::post("/").body("").unwrap();
+    ground.signer.sign(&mut request).unwrap();
+    let mut service = VerifyLayer::new(Arc::new(ground.verifier), LIMIT).layer(Careful::default());
+    let is_ready =
+        Service::<Request<Full<Bytes>>>::poll_ready(&mut service, &mut Context::from_waker(Waker::noop()));
+    assert!(is_ready.is_ready(), "what is behind it is not asked before");
+    for expect in [StatusCode::OK, StatusCode::UNAUTHORIZED] {
+        let response = service.call(request.clone().map(Full::<Bytes>::from)).await.unwrap();
+        assert_eq!(response.status(), expect);
+    }
 }

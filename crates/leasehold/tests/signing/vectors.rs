@@ -11,24 +11,25 @@ use crate::ground::{COVERINGS, OVERLAP};
 
 const VECTORS: &str = include_str!("../../../testkit/vectors/signing.json");
 
-fn request(vector: &Value, covering: Covering) -> Request<()> {
+/// `of` names what it is sent to: `path`, as it comes to the service, or `url`, as the client has it.
+fn request(vector: &Value, covering: Covering, of: &str) -> Request<()> {
     let text = |name: &str| vector[name].as_str().unwrap();
     let (header, signature) = match covering {
         Covering::Body => (SIGNATURE, "body_signature"),
         Covering::Everything => (SIGNATURE_V2, "everything_signature"),
     };
-    let request = Request::builder().method(text("method")).uri(text("path"));
+    let request = Request::builder().method(text("method")).uri(text(of));
     let request =
         request.header(AGENT_ID, text("agent")).header(TIMESTAMP, vector["timestamp"].as_u64().unwrap());
     request.header(REQUEST_ID, text("request_id")).header(header, text(signature)).body(()).unwrap()
 }
 
 /// Whether the vector is accepted with its body in pieces of that length.
-fn is_accepted(vector: &Value, covering: Covering, piece: usize) -> bool {
+fn is_accepted(vector: &Value, covering: Covering, of: &str, piece: usize) -> bool {
     let tokens = TokenCache::new(Clock::default(), OVERLAP);
     tokens.rotate(Secret::new(vector["token"].as_str().unwrap()));
     let (verifier, now) = (Verifier::new(tokens, covering), vector["timestamp"].as_u64().unwrap());
-    let mut verification = verifier.open_at(&request(vector, covering), now).unwrap();
+    let mut verification = verifier.open_at(&request(vector, covering, of), now).unwrap();
     decode(vector["body"].as_str().unwrap()).chunks(piece).for_each(|piece| verification.update(piece));
     verification.finish_at(now).is_ok_and(|verified| verified.agent == vector["agent"].as_str().unwrap())
 }
@@ -53,7 +54,8 @@ fn what_python_signs_is_accepted_in_pieces_of_any_length() {
     for (number, vector) in vectors.iter().enumerate() {
         for covering in COVERINGS {
             for piece in [1, 7, 64, 1 << 20] {
-                assert!(is_accepted(vector, covering, piece), "vector {number}, {covering:?}, by {piece}");
+                let is_accepted = is_accepted(vector, covering, "path", piece);
+                assert!(is_accepted, "vector {number}, {covering:?}, by {piece}");
             }
         }
     }
@@ -66,5 +68,13 @@ fn a_vector_of_another_is_not_accepted() {
     for name in ["body_signature", "everything_signature"] {
         vectors[spoilt][name] = vectors[other][name].clone();
     }
-    assert!(COVERINGS.iter().all(|covering| !is_accepted(&vectors[spoilt], *covering, 64)));
+    assert!(COVERINGS.iter().all(|covering| !is_accepted(&vectors[spoilt], *covering, "path", 64)));
+}
+
+#[test]
+fn what_a_client_asks_for_is_signed_as_it_is_sent() {
+    let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+    let odd: Vec<_> = vectors.iter().filter(|vector| vector["url"].is_string()).collect();
+    assert!(!odd.is_empty());
+    assert!(odd.iter().all(|vector| is_accepted(vector, Covering::Everything, "url", 64)), "{odd:?}");
 }
