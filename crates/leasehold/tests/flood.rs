@@ -6,7 +6,9 @@ use http::Request;
 use http::header::HeaderValue;
 use leasehold::clock::Clock;
 use leasehold::core::Secret;
-use leasehold::signing::{Covering, REQUEST_ID, Refusal, SKEW_SECONDS, Signer, TIMESTAMP, Verified, Verifier};
+use leasehold::signing::{
+    Covering, REQUEST_ID, Refusal, SKEW_SECONDS, Signer, TIMESTAMP, Verified, Verifier,
+};
 use leasehold::token_cache::TokenCache;
 use leasehold_testkit::record;
 
