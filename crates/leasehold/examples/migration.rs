@@ -6,6 +6,8 @@
 //! 4. `VAULT_ADDRESS=.. VAULT_TOKEN=.. migration rotate http://127.0.0.1:8080/health`: another token. The service has
 //!    it at SIGHUP, or after a minute. Its peers' requests are good with the old one for two minutes more.
 //!
+//! Then take `AGENT_TOKEN` away from the service: until Vault has answered after a start, whoever has that token is let in.
+//!
 //! `VAULT_AGENT_PATH_PREFIX` and `DEPLOYMENT_HASH` say where the token is: `status_panel/default/token` without them.
 #![allow(clippy::print_stderr, reason = "an example tells what it does")]
 #![allow(clippy::disallowed_methods, reason = "a service reads its own environment")]

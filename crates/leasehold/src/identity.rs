@@ -32,7 +32,7 @@ type Look = Option<(u64, u64, i64, i64)>;
 pub enum Source {
     /// This text.
     Value(Secret),
-    /// The first line of this file.
+    /// The one line of this file.
     File(PathBuf),
 }
 

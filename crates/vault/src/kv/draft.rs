@@ -27,6 +27,7 @@ pub struct Draft {
     /// Each as JSON.
     fields: BTreeMap<String, Secret>,
     version: u64,
+    written: Option<String>,
 }
 
 impl Draft {
@@ -45,6 +46,11 @@ impl Draft {
         self.version
     }
 
+    /// When that version was written (RFC 3339), where the server says so.
+    pub fn written(&self) -> Option<&str> {
+        self.written.as_deref()
+    }
+
     /// Makes this text the value of a field.
     pub fn set(&mut self, name: &str, text: &Secret) {
         let bytes = Json::from(text).to_bytes();
@@ -54,6 +60,11 @@ impl Draft {
     /// Removes a field.
     pub fn remove(&mut self, name: &str) {
         self.fields.remove(name);
+    }
+
+    fn of(fields: BTreeMap<String, Secret>, version: VersionInfo) -> Self {
+        let written = Some(version.created_time).filter(|time| !time.is_empty());
+        Self { fields, version: version.version, written }
     }
 
     fn json(&self) -> Json<'_> {
@@ -99,19 +110,17 @@ impl Operation for ReadDraft {
             metadata: VersionInfo,
         }
         match self.entry.mount().version {
-            Version::V1 => reply.data().map(|RawFields(fields)| Draft { fields, version: 0 }),
+            Version::V1 => reply.data().map(|RawFields(fields)| Draft { fields, ..Draft::default() }),
             Version::V2 => {
                 let Read { data: RawFields(fields), metadata } = reply.data()?;
-                Ok(Draft { fields, version: metadata.version })
+                Ok(Draft::of(fields, metadata))
             }
         }
     }
 
     fn answer(&self, reply: &Reply) -> Result<Draft, Failure> {
         match Absence::of(reply) {
-            Some(Absence::Deleted(info) | Absence::Destroyed(info)) => {
-                Ok(Draft { version: info.version, ..Draft::default() })
-            }
+            Some(Absence::Deleted(info) | Absence::Destroyed(info)) => Ok(Draft::of(BTreeMap::new(), info)),
             None if super::document::is_nothing(reply) => Ok(Draft::default()),
             None if reply.is_success() => {
                 self.accept(reply).map_err(|failure| failure.context(self.call().plain_path()))
@@ -177,8 +186,9 @@ mod tests {
 
     #[test]
     fn other_fields_stay_what_they_are() {
-        let body = r#"{"data":{"data":{"n":17,"o":{"a":[1,null]},"t":"q\"\u00e9","old":"x"},"metadata":{"version":3}}}"#;
+        let body = r#"{"data":{"data":{"n":17,"o":{"a":[1,null]},"t":"q\"\u00e9","old":"x"},"metadata":{"version":3,"created_time":"2026-01-01T00:00:00.5Z"}}}"#;
         let mut draft = read(Version::V2, 200, body).unwrap();
+        assert_eq!(draft.written(), Some("2026-01-01T00:00:00.5Z"));
         draft.set("new", &Secret::new("line\n\"end\""));
         draft.remove("old");
         assert_eq!(format!("{draft:?}"), r#"{"n", "new", "o", "t"}"#);
@@ -193,7 +203,7 @@ mod tests {
     fn what_is_not_there_is_an_empty_draft_at_its_version() {
         let check = |version, status, body: &str, expect: u64| {
             let draft = read(version, status, body).unwrap();
-            assert_eq!((draft.is_empty(), draft.version()), (true, expect), "{body}");
+            assert_eq!((draft.is_empty(), draft.version(), draft.written()), (true, expect, None), "{body}");
         };
         check(Version::V2, 404, r#"{"errors":[]}"#, 0);
         check(Version::V1, 404, r#"{"errors":[]}"#, 0);
