@@ -10,9 +10,10 @@
 mod stage;
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use leasehold_testkit::{Canaries, Fault, Manner, Proxy, Receiver, ReceiverKind, canary};
+use leasehold_testkit::{Canaries, Fault, Manner, Proxy, Receiver, ReceiverKind, canary, wait_for};
 use serde_json::{Value, json};
 use stage::{Home, PASSWORD, Stage, soon};
 
@@ -112,4 +113,104 @@ fn a_run_that_cannot_begin_is_told_and_waits_for_nobody_for_long() {
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(run.said().contains("were not delivered in time"), "{}", run.said());
     assert!(!told.pager_duty.incidents().is_empty(), "{}", run.said());
+}
+
+#[test]
+fn a_mistyped_path_is_no_alert_for_whoever_starts_the_run_sees_it() {
+    let (stage, told) = (Stage::new(), Told::new());
+    let home = stage.home();
+    told.configure(&home);
+    let mut run = home.run(&["--env", "P=vault://secret/tpyo#password"], "true");
+    assert_eq!(run.wait(), 125, "{}", run.said());
+    assert_eq!((told.webhook.listener().connections(), told.pager_duty.listener().connections()), (0, 0));
+}
+
+#[test]
+fn an_outage_that_outlasts_the_run_is_no_incident_after_it() {
+    let (stage, told) = (Stage::new(), Told::new());
+    let proxy = Proxy::start(stage.server.address());
+    let home = stage.home_at(&proxy.address());
+    told.configure(&home);
+    let mut run = home.run_started(FLAGS, WAIT);
+    proxy.set(Fault::Refuse);
+    soon("an incident", || told.pager_duty.incidents().pop());
+    home.touch("finish");
+    assert_eq!(run.wait(), 0);
+    assert_eq!(told.pager_duty.incidents(), Vec::<String>::new(), "{}", run.said());
+}
+
+#[test]
+fn two_users_of_a_host_have_incidents_of_their_own() {
+    let (stage, told) = (Stage::new(), Told::new());
+    let proxy = Proxy::start(stage.server.address());
+    let homes = [stage.home_at(&proxy.address()), stage.home_at(&proxy.address())];
+    homes.iter().for_each(|home| told.configure(home));
+    let mut runs = homes.each_ref().map(|home| home.run_started(FLAGS, WAIT));
+    proxy.set(Fault::Refuse);
+    let of_db = |incident: &String| incident.ends_with("/vault://secret/db");
+    let count = || told.pager_duty.incidents().into_iter().filter(of_db).count();
+    soon("two incidents", || (count() == 2).then_some(()));
+    homes[0].touch("finish");
+    assert_eq!(runs[0].wait(), 0);
+    assert_eq!(count(), 1, "the other's is still open: {:?}", told.pager_duty.incidents());
+    homes[1].touch("finish");
+    assert_eq!(runs[1].wait(), 0);
+}
+
+#[test]
+fn a_place_that_hangs_stops_nothing_and_is_told_when_it_answers() {
+    let (stage, told) = (Stage::with_login(json!({"token_ttl": "6s"})), Told::new());
+    let proxy = Proxy::start(stage.server.address());
+    let home = stage.home_at(&proxy.address());
+    told.configure(&home);
+    let fifo = home.path("routing");
+    fs::remove_file(&fifo).unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut run = home.run_started(FLAGS, WAIT);
+    proxy.set(Fault::Answer(500, "{}".into()));
+    soon("an alert to the other sink", || told.events().pop());
+    let before = proxy.requests("").len();
+    soon("requests as before", || (proxy.requests("").len() >= before + 5).then_some(()));
+    fs::write(&fifo, &told.keys[1]).unwrap();
+    soon("an incident", || told.pager_duty.incidents().pop());
+    proxy.set(Fault::Pass);
+    home.touch("finish");
+    assert_eq!(run.wait(), 0);
+}
+
+#[test]
+fn a_place_that_never_answers_delays_the_end_by_seconds() {
+    let (stage, told) = (Stage::new(), Told::new());
+    let proxy = Proxy::start(stage.server.address());
+    let home = stage.home_at(&proxy.address());
+    told.configure(&home);
+    let fifo = home.path("routing");
+    fs::remove_file(&fifo).unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut run = home.run_started(FLAGS, WAIT);
+    proxy.set(Fault::Refuse);
+    soon("an alert to the other sink", || told.events().pop());
+    home.touch("finish");
+    let begun = Instant::now();
+    assert_eq!(run.wait(), 0);
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    assert!(run.said().contains("were not delivered in time"), "{}", run.said());
+}
+
+#[test]
+fn long_a_sink_whose_secret_comes_later_is_told_of_what_is_still_so() {
+    let (stage, told) = (Stage::new(), Told::new());
+    let proxy = Proxy::start(stage.server.address());
+    let home = stage.home_at(&proxy.address());
+    told.configure(&home);
+    fs::remove_file(home.path("routing")).unwrap();
+    let mut run = home.run_started(FLAGS, WAIT);
+    proxy.set(Fault::Refuse);
+    soon("a word of it", || run.said().contains("an alert was not delivered yet").then_some(()));
+    fs::write(home.path("routing"), &told.keys[1]).unwrap();
+    // It is looked for once a minute.
+    let incident = wait_for(Duration::from_secs(90), || told.pager_duty.incidents().pop());
+    assert!(incident.is_some(), "{}", run.said());
+    home.touch("finish");
+    assert_eq!(run.wait(), 0);
 }

@@ -28,10 +28,13 @@
 //! # How it is sent
 //!
 //! On a thread of its own, so that neither a renewal nor another sink waits for a sink that hangs. Each sink is sent ten
-//! alerts at once, and then one each 6 s. What is critical waits for its turn, up to 64 of them; of the rest what has no
-//! turn is left out, and the next alert says how many. One try takes 5 s at most. A sink that cannot be reached, or asks
-//! for less, is tried five times with the engine's own delays; `Retry-After` is heeded up to two minutes. One that refuses
-//! is not sent the same again, and gets a minute of peace.
+//! alerts at once, and then one each 6 s. One try takes 5 s at most. After a try in vain the next comes after the engine's
+//! own delays, after a refusal within a minute; from the fifth on they grow, up to five minutes. `Retry-After` is heeded
+//! up to two minutes.
+//!
+//! What is critical, and the end of a trouble, is sent until it is taken or not true any more: what waits is what the sink
+//! should know of a credential and does not, of 4,096 credentials at most. The rest is left out where it has no turn, is
+//! refused, or was sent five times in vain; the next alert says how much was.
 //!
 //! Addresses are reached by TLS, or on this machine. No redirect is followed, no proxy of the environment is used, and of
 //! an answer nothing but its status counts. An alert holds names, times and sentences, and no secret.
@@ -180,8 +183,14 @@ impl Sink {
         for matter in [Matter::Test].into_iter().chain(ends) {
             let alert =
                 Alert::new("test", matter, "this tests the alerts of leasehold, and nothing is wrong");
-            let message = Message { alert: &alert, source, wall: wall_seconds(), left_out: None };
-            delivery.send(self, &message).await?;
+            let message =
+                Message { alert: &alert, source, scope: &self.scope, wall: wall_seconds(), left_out: None };
+            delivery.send(self, &message).await.map_err(|failure| match matter {
+                Matter::Recovered => {
+                    failure.context("the incident of this test was not resolved, and stays open")
+                }
+                _ => failure,
+            })?;
         }
         Ok(())
     }

@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use futures_util::future::join_all;
 use leasehold_core::name::{Entry, Place, Reference, StoreKind, VaultReference};
 use leasehold_core::{Failure, Kind, Secret};
+use tokio::sync::oneshot;
 
 use crate::checks::Checks;
 use crate::identity::Source;
@@ -147,7 +149,7 @@ impl<'a> Workstation<'a> {
         match self.spot(reference, Purpose::Read).await? {
             Spot::Store(store, entry) => store.find(&entry).await,
             Spot::Variable(name) => (self.variables)(&name),
-            Spot::File(path) => read_file(path),
+            Spot::File(path) => read_file(path).await,
         }
     }
 
@@ -161,7 +163,7 @@ impl<'a> Workstation<'a> {
                     shelf.1.push((at, entry));
                 }
                 Ok(Spot::Variable(name)) => answers.push((at, (self.variables)(&name))),
-                Ok(Spot::File(path)) => answers.push((at, read_file(path))),
+                Ok(Spot::File(path)) => answers.push((at, read_file(path).await)),
                 Err(failure) => answers.push((at, Err(failure))),
             }
         }
@@ -179,7 +181,7 @@ impl<'a> Workstation<'a> {
         match self.spot(reference, Purpose::Read).await? {
             Spot::Store(store, entry) => store.contains(&entry).await,
             Spot::Variable(name) => Ok(found((self.variables)(&name))?.is_some()),
-            Spot::File(path) => Ok(found(read_file(path))?.is_some()),
+            Spot::File(path) => Ok(found(read_file(path).await)?.is_some()),
         }
     }
 
@@ -237,8 +239,20 @@ fn field_of(vault: &VaultReference, reference: &Reference) -> Result<Entry, Fail
     }
 }
 
+/// Reads a file on a thread of its own: one that hangs, as on a share that is gone, holds up nobody else. Who does not
+/// wait any more leaves the thread to itself; a runtime that ends does not wait for it either.
+async fn read_file(path: PathBuf) -> Result<Secret, Failure> {
+    let broken = || Failure::new(Kind::Broken, "a file could not be read");
+    let (answer, answered) = oneshot::channel();
+    let thread = thread::Builder::new().name("leasehold-file".into());
+    // Who asked may have gone.
+    let reading = thread.spawn(move || _ = answer.send(read_whole(path)));
+    reading.map_err(|error| broken().context(error))?;
+    answered.await.unwrap_or_else(|_| Err(broken()))
+}
+
 /// The text of a file. One that is not there is missing, as an entry would be.
-fn read_file(path: PathBuf) -> Result<Secret, Failure> {
+fn read_whole(path: PathBuf) -> Result<Secret, Failure> {
     let is_there = path.exists();
     Source::File(path).read_whole().map_err(|failure| match is_there {
         true => failure.with_kind(Kind::Invalid),

@@ -1,6 +1,8 @@
 //! `leasehold alert`: tries those who are told of alerts.
 
-use leasehold::core::Failure;
+use std::time::Duration;
+
+use leasehold::core::{Failure, Kind};
 use leasehold::workstation::Workstation;
 use serde_json::{Value, json};
 
@@ -11,6 +13,9 @@ use crate::config::alerts::SinkSettings;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
 use crate::ui::{self, Ui};
+
+/// How long the places of a sink's secrets may take for their answer.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Does what the verb says.
 pub(crate) fn alert(arguments: &AlertArguments, environment: &Environment, ui: Ui) -> Result<Exit, Failure> {
@@ -26,7 +31,7 @@ fn test(arguments: &AlertTestArguments, environment: &Environment, ui: Ui) -> Re
     let workstation = workstation(&settings, environment)?;
     let results = block_on(async {
         let mut results = Vec::new();
-        for sink in sinks {
+        for sink in &sinks {
             results.push(Tested { sink, result: try_out(sink, &workstation).await });
         }
         Ok(results)
@@ -37,12 +42,15 @@ fn test(arguments: &AlertTestArguments, environment: &Environment, ui: Ui) -> Re
     });
     let hints = results.iter().filter_map(|tested| Some((tested, tested.failure()?.advice()?)));
     hints.for_each(|(tested, hint)| ui.note(&format!("{}: {hint}", tested.sink.name)));
+    let logs = sinks.iter().filter(|sink| !sink.is_seen_in_warnings()).map(|sink| &sink.name);
+    logs.for_each(|name| ui.note(&format!("{name}: a test is logged as information, which -v shows")));
     let exits = results.iter().filter_map(Tested::failure).map(|failure| Exit::from(failure.kind()));
     Ok(exits.min_by_key(|exit| exit.0).unwrap_or(Exit::OK))
 }
 
 async fn try_out(sink: &SinkSettings, workstation: &Workstation<'_>) -> Result<(), Failure> {
-    sink.open(workstation).await?.test(&host_name()).await
+    let late = |_| Failure::new(Kind::Unreachable, "its secrets could not be read in time");
+    tokio::time::timeout(LIMIT, sink.open(workstation)).await.map_err(late)??.test(&host_name()).await
 }
 
 const HEAD: [&str; 4] = ["NAME", "TO", "RESULT", "REASON"];

@@ -7,6 +7,7 @@ mod providers;
 mod sources;
 mod supervise;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -81,6 +82,8 @@ struct Order<'a> {
     start_spread: Duration,
     keep_login: bool,
     core_limit: u64,
+    /// Whether all that the command needs is there.
+    is_prepared: Cell<bool>,
 }
 
 /// What the command gets when a secret changes.
@@ -111,6 +114,7 @@ impl<'a> Order<'a> {
             start_spread: profile.start_spread.unwrap_or_default(),
             keep_login: arguments.keep_login,
             core_limit,
+            is_prepared: Cell::new(false),
             settings,
         })
     }
@@ -123,7 +127,9 @@ impl<'a> Order<'a> {
         let life = guarded(async {
             tokio::select! {
                 sources = self.prepare(session.as_ref(), ui) => {
-                    Supervisor::new(&self, program, sources?, ui)?.run(&mut signals).await.map(Life::Ended)
+                    let sources = sources?;
+                    self.is_prepared.set(true);
+                    Supervisor::new(&self, program, sources, ui)?.run(&mut signals).await.map(Life::Ended)
                 }
                 signal = signals.next_end() => Ok(Life::None(signal)),
             }

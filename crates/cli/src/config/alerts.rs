@@ -64,6 +64,15 @@ impl Way {
         }
     }
 
+    /// What it is told of at least where nothing else is said.
+    fn least(self) -> Severity {
+        match self {
+            Self::Log | Self::Webhook => Severity::Info,
+            Self::Slack => Severity::Warning,
+            Self::PagerDuty => Severity::Critical,
+        }
+    }
+
     /// The part without which it cannot be, and one that it may have.
     fn parts(self) -> [Option<&'static Key>; 2] {
         match self {
@@ -102,10 +111,21 @@ impl Way {
             },
             Self::Slack => Channel::Slack { url: layers.one(&key::ALERT_URL, parse_place)? },
             Self::PagerDuty => Channel::PagerDuty {
-                address: layers.one(&key::ALERT_ADDRESS, parse_address),
+                address: layers.one(&key::ALERT_ADDRESS, parse_host),
                 routing_key: layers.one(&key::ALERT_ROUTING_KEY, parse_place)?,
             },
         })
+    }
+}
+
+impl Channel {
+    fn way(&self) -> Way {
+        match self {
+            Self::Log => Way::Log,
+            Self::Webhook { .. } => Way::Webhook,
+            Self::Slack { .. } => Way::Slack,
+            Self::PagerDuty { .. } => Way::PagerDuty,
+        }
     }
 }
 
@@ -131,6 +151,22 @@ impl SinkSettings {
         way.check(name, layers);
         let channel = way.channel(layers)?;
         Some(Self { name: name.secret().expose().into(), origin: name.origin(), least, reminder, channel })
+    }
+
+    /// The sink, whose secrets are read from their places when the first alert is due.
+    pub(crate) fn later(
+        &self,
+        scope: &str,
+        workstation: impl Fn() -> Result<Workstation<'static>, Failure> + Send + Sync + 'static,
+    ) -> Sink {
+        let settings = self.clone();
+        let mut sink = Sink::later(&self.name, self.least.unwrap_or(self.channel.way().least()), move || {
+            let (settings, workstation) = (settings.clone(), workstation());
+            async move { settings.open(&workstation?).await }
+        });
+        sink.reminder = self.reminder.unwrap_or(sink.reminder);
+        sink.scope = scope.to_owned();
+        sink
     }
 
     /// The sink, with its secrets read from their places.
@@ -165,13 +201,12 @@ impl SinkSettings {
 
     /// How it is told, in a word.
     pub(crate) fn way(&self) -> &'static str {
-        let way = match self.channel {
-            Channel::Log => Way::Log,
-            Channel::Webhook { .. } => Way::Webhook,
-            Channel::Slack { .. } => Way::Slack,
-            Channel::PagerDuty { .. } => Way::PagerDuty,
-        };
-        way.name()
+        self.channel.way().name()
+    }
+
+    /// Whether its alerts can be seen where the log shows nothing but warnings and what is worse.
+    pub(crate) fn is_seen_in_warnings(&self) -> bool {
+        self.channel.way() != Way::Log
     }
 
     /// The value as it is shown: `slack, warning` where a least severity was given.
@@ -214,6 +249,12 @@ fn parse_url(text: &str) -> Result<Url, Trouble> {
         true => parse_address(text).map(Url::Plain),
         false => parse_place(text).map(Url::At),
     }
+}
+
+/// Takes an address of PagerDuty.
+fn parse_host(text: &str) -> Result<String, Trouble> {
+    let sink = Sink::pager_duty_at("", text, &Secret::new("key"));
+    sink.map(|_| text.to_owned()).map_err(|failure| Trouble::unseen(failure.message()))
 }
 
 /// Takes what a webhook may be sent to. It may be a secret as a whole, so it is not shown.
@@ -273,6 +314,10 @@ mod tests {
         check("to = 'pagerduty'\nrouting_key = 'canary'", "l.toml:3:15: a secret of an alert sink");
         check("to = 'pagerduty'\nrouting_key = 'vault://secret/a#b'", "rest elsewhere");
         check("to = 'pagerduty'\nurl = 'env://A'", "`url` means nothing to pagerduty");
+        check(
+            "to = 'pagerduty'\nrouting_key = 'env://A'\naddress = 'https://a.example/canary'",
+            "https://HOST, without a path",
+        );
         check("to = 'webhook'\nurl = 'http://a.example/canary'", "begins with https://");
         check("to = 'webhook'\nurl = 'https://u:canary@a.example'", "without a name or password");
         check("to = 'log'\nleast = 'high'", "a severity is one of info, warning, critical");

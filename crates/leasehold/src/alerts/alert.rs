@@ -82,6 +82,11 @@ impl Matter {
         matches!(self, Self::Failed { .. } | Self::Expiring { .. })
     }
 
+    /// Whether the other is not true any more once this is.
+    pub(super) fn undoes(self, other: Self) -> bool {
+        self == Self::Recovered && other.is_trouble() || self.is_trouble() && other == Self::Recovered
+    }
+
     /// Of what waits, the greatest goes first. The end of a trouble is as urgent as any trouble.
     pub(super) fn rank(self) -> Severity {
         if self == Self::Recovered { Severity::Critical } else { self.severity() }

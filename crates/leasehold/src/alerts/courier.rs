@@ -1,12 +1,11 @@
 //! Takes alerts from the outboxes to the sinks, on a thread of its own: one sink that hangs holds up no other, and
 //! whoever tells waits for nobody.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use leasehold_core::{Failure, Kind};
+use leasehold_core::{Failure, Kind, Moment};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
@@ -34,7 +33,8 @@ pub(super) struct Desk {
     delivery: Delivery,
     /// Rings when there is something new.
     bell: Notify,
-    is_closing: AtomicBool,
+    /// Until when something is still sent; none while there is no end.
+    end: OnceLock<Moment>,
 }
 
 impl Desk {
@@ -46,7 +46,7 @@ impl Desk {
             clock,
             delivery: Delivery::default(),
             bell: Notify::new(),
-            is_closing: AtomicBool::new(false),
+            end: OnceLock::new(),
         }
     }
 
@@ -67,23 +67,25 @@ impl Desk {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close(&self) {
-        self.is_closing.store(true, Ordering::Relaxed);
+    fn close(&self, limit: Duration) {
+        // Closed once: the first limit counts.
+        let _ = self.end.set(self.clock.now() + limit);
         self.bell.notify_one();
     }
 
-    /// Sends what is put here, until it is closed and nothing is left.
+    /// Sends what is put here, until it is closed and nothing is left that could go in time.
     async fn serve(self: Arc<Self>) {
         loop {
             let now = self.clock.now();
             let step = self.outbox().next(now);
             match step {
                 Step::Send(letter) => self.deliver(&letter).await,
+                Step::Wait(until) if self.end.get().is_some_and(|end| until > *end) => return,
                 Step::Wait(until) => {
                     // Whether it is time or something came is the same: it is looked again.
                     let _ = tokio::time::timeout(NAP.min(until - now), self.bell.notified()).await;
                 }
-                Step::Rest if self.is_closing.load(Ordering::Relaxed) => return,
+                Step::Rest if self.end.get().is_some() => return,
                 Step::Rest => self.bell.notified().await,
             }
         }
@@ -95,6 +97,7 @@ impl Desk {
         let message = Message {
             alert: &letter.alert,
             source: &self.source,
+            scope: &self.sink.scope,
             wall: wall.saturating_sub((now - letter.at).as_secs()),
             left_out: left_out.map(|it| (it.count, now - it.since)),
         };
@@ -111,6 +114,9 @@ impl Desk {
         match fate {
             Fate::Delivered | Fate::Postponed => {
                 tracing::info!(sink, kind, credential, "an alert is sent again: {failure}");
+            }
+            Fate::Overdue => {
+                tracing::error!(sink, kind, credential, hint, "an alert was not delivered yet: {failure}");
             }
             Fate::GivenUp => {
                 tracing::error!(sink, kind, credential, hint, "an alert was not delivered: {failure}");
@@ -152,7 +158,7 @@ fn carry(
     runtime.block_on(async {
         let mut couriers: JoinSet<()> = desks.iter().map(|desk| Arc::clone(desk).serve()).collect();
         let limit = ending.await.unwrap_or(FAREWELL);
-        desks.iter().for_each(|desk| desk.close());
+        desks.iter().for_each(|desk| desk.close(limit));
         let all = async { while couriers.join_next().await.is_some() {} };
         // What is not sent by then is counted by whoever asks.
         let _ = tokio::time::timeout(limit, all).await;

@@ -1,34 +1,90 @@
 //! One try to deliver one alert.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, StatusCode};
 use hyper::body::Bytes;
 use leasehold_core::{Failure, Kind, Retry, Secret};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::alert::Severity;
 use super::message::Message;
-use super::sink::{Channel, Sink};
+use super::sink::{Channel, Opener, Opening, Sink};
 use super::target::Target;
 use crate::clock::Clock;
 use crate::signing::{Covering, Signer};
 use crate::token_cache::TokenCache;
 use crate::transport::{Receipt, Transport, TransportSettings};
 
-/// How long a sink may take for its answer.
+/// How long a sink may take for its answer, and its secrets to be read.
 const LIMIT: Duration = Duration::from_secs(5);
 /// How we call ourselves in signed requests.
 const AGENT: &str = "leasehold";
 
 /// The way to one sink. It is made when the first alert is due.
 #[derive(Debug, Default)]
-pub(super) struct Delivery(OnceCell<Transport>);
+pub(super) struct Delivery {
+    way: Way,
+    later: Mutex<Later>,
+}
+
+/// A sink that is opened when an alert is due.
+#[derive(Default)]
+struct Later {
+    /// Stays when its time is over: what hangs is waited for again, and not begun again.
+    opening: Option<Opening>,
+    opened: Option<Arc<(Sink, Way)>>,
+}
 
 impl Delivery {
     /// Tells the sink, once.
     pub(super) async fn send(&self, sink: &Sink, message: &Message<'_>) -> Result<(), Failure> {
+        let Channel::Later(open) = &sink.channel else { return self.way.send(sink, message).await };
+        let mut later = self.later.lock().await;
+        let opened = later.open(open).await?;
+        let (sink, way) = &*opened;
+        if !sink.wants(message.alert) {
+            return Ok(());
+        }
+        let result = way.send(sink, message).await;
+        if result.as_ref().is_err_and(|failure| matches!(failure.kind(), Kind::Denied | Kind::NotFound)) {
+            // By now another secret may be at its place.
+            later.opened = None;
+        }
+        result
+    }
+}
+
+impl Later {
+    async fn open(&mut self, open: &Opener) -> Result<Arc<(Sink, Way)>, Failure> {
+        if let Some(opened) = &self.opened {
+            return Ok(Arc::clone(opened));
+        }
+        let opening = self.opening.get_or_insert_with(|| open());
+        let late = |_| Failure::new(Kind::Unreachable, "the secrets of the sink could not be read in time");
+        let opened = tokio::time::timeout(LIMIT, opening).await.map_err(late)?;
+        self.opening = None;
+        let opened = Arc::new((opened?, Way::default()));
+        self.opened = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Later").field("opened", &self.opened).finish_non_exhaustive()
+    }
+}
+
+/// How a sink is reached.
+#[derive(Debug, Default)]
+struct Way(OnceCell<Transport>);
+
+impl Way {
+    async fn send(&self, sink: &Sink, message: &Message<'_>) -> Result<(), Failure> {
         let Some(target) = sink.channel.target() else {
             log(message);
             return Ok(());
@@ -61,7 +117,7 @@ fn log(message: &Message<'_>) {
 fn request(channel: &Channel, target: &Target, message: &Message<'_>) -> Result<Request<Bytes>, Failure> {
     let (body, secret) = match channel {
         Channel::Webhook { secret, .. } => (message.webhook(), secret.as_ref()),
-        Channel::Slack(_) | Channel::Log => (message.slack(), None),
+        Channel::Slack(_) | Channel::Log | Channel::Later(_) => (message.slack(), None),
         Channel::PagerDuty { routing_key, .. } => (message.pager_duty(routing_key), None),
     };
     let invalid = |_| Failure::new(Kind::Invalid, "the URL of an alert sink cannot be asked for");
@@ -134,7 +190,7 @@ fn mend(channel: &Channel) -> &'static str {
             "is the key that of an integration \"Events API v2\", and does the service live in this region?"
         }
         Channel::Webhook { .. } => "is the URL right, and does it know our secret?",
-        Channel::Log => "",
+        Channel::Log | Channel::Later(_) => "",
     }
 }
 

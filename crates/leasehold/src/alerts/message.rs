@@ -20,6 +20,8 @@ pub(super) struct Message<'a> {
     pub(super) alert: &'a Alert,
     /// Who tells.
     pub(super) source: &'a str,
+    /// What tells its incidents from others of the same source, or nothing.
+    pub(super) scope: &'a str,
     /// When it happened, in seconds since 1970.
     pub(super) wall: u64,
     /// How many were not sent before it, and within which time.
@@ -98,16 +100,14 @@ impl Message<'_> {
         })
     }
 
-    /// One incident for each credential of each source.
+    /// One incident for each credential of each source and scope. Nothing of the scope can be read.
     fn incident(&self) -> String {
-        let key = format!("leasehold/{}/{}", self.source, self.alert.credential);
-        match key.len() <= LONGEST_KEY {
-            true => key,
-            false => {
-                let digest = Sha256::digest(key.as_bytes());
-                digest.iter().fold("leasehold/".to_owned(), |key, byte| key + &format!("{byte:02x}"))
-            }
-        }
+        let scope = match self.scope.is_empty() {
+            true => String::new(),
+            false => format!("/{:.16}", digest(self.scope)),
+        };
+        let key = format!("leasehold/{}{scope}/{}", self.source, self.alert.credential);
+        if key.len() <= LONGEST_KEY { key } else { format!("leasehold/{}", digest(&key)) }
     }
 }
 
@@ -116,6 +116,10 @@ fn cause(matter: Matter) -> Option<&'static str> {
         Matter::Failed { cause } => Some(cause),
         _ => None,
     }
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One line, and no longer than that.
@@ -129,7 +133,7 @@ mod tests {
 
     fn check(alert: &Alert, read: fn(&Message<'_>) -> Value, expect: &Value) {
         let left_out = Some((3, Duration::from_secs(60)));
-        let message = Message { alert, source: "web-1", wall: 1_800_000_000, left_out };
+        let message = Message { alert, source: "web-1", scope: "", wall: 1_800_000_000, left_out };
         assert_eq!(&read(&message), expect);
     }
 
@@ -174,11 +178,26 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_has_incidents_of_its_own() {
+        let check = |scope: &str, expect: &str| {
+            let message = Message { alert: &failed(), source: "web-1", scope, wall: 0, left_out: None };
+            assert_eq!(message.incident(), expect);
+        };
+        check("", "leasehold/web-1/db");
+        check("abc", "leasehold/web-1/ba7816bf8f01cfea/db");
+    }
+
+    #[test]
     fn texts_are_cut_and_keys_stay_apart() {
         let key = |name: String| {
             let alert = Alert::new(name, Matter::Test, "ü".repeat(5_000));
-            let message =
-                Message { alert: &alert, source: "s", wall: 0, left_out: Some((7, Duration::ZERO)) };
+            let message = Message {
+                alert: &alert,
+                source: "s",
+                scope: "",
+                wall: 0,
+                left_out: Some((7, Duration::ZERO)),
+            };
             let sentence = message.sentence();
             assert!(sentence.chars().count() <= LONGEST && sentence.ends_with("; 7 more in the last 1 s"));
             message.incident()

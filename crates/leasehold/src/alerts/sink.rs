@@ -1,6 +1,9 @@
 //! To whom alerts go.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_core::{Failure, Kind, Secret};
@@ -39,6 +42,9 @@ pub struct Sink {
     pub least: Severity,
     /// How long until a failure that lasts is told again.
     pub reminder: Duration,
+    /// Part of the name of an incident at PagerDuty, beside source and credential, where those tell two apart that have
+    /// nothing to do with each other: two users of one host, for example. Usually empty.
+    pub scope: String,
     pub(super) channel: Channel,
 }
 
@@ -49,7 +55,12 @@ pub(super) enum Channel {
     Webhook { target: Target, secret: Option<Secret> },
     Slack(Target),
     PagerDuty { target: Target, routing_key: Secret },
+    Later(Opener),
 }
+
+/// Finds out how a sink is spoken to.
+pub(super) type Opener = Arc<dyn Fn() -> Opening + Send + Sync>;
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Sink, Failure>> + Send>>;
 
 impl Sink {
     /// The log, told of everything: lines at the levels error, warn and info with the target `alerts`.
@@ -94,12 +105,37 @@ impl Sink {
     /// `Invalid` if the key is empty, or the address is none, or none with TLS.
     pub fn pager_duty_at(name: &str, address: &str, routing_key: &Secret) -> Result<Self, Failure> {
         let routing_key = filled(routing_key, "the routing key of PagerDuty")?;
-        let target = Target::parse(&Secret::new(address))?.at(ENQUEUE);
+        let target = Target::parse(&Secret::new(address))?;
+        if !target.is_bare() {
+            let message = "the address of PagerDuty is https://HOST, without a path";
+            return Err(Failure::new(Kind::Invalid, message));
+        }
+        let target = target.at(ENQUEUE);
         Ok(Self::new(name, Severity::Critical, Channel::PagerDuty { target, routing_key }))
     }
 
+    /// A sink whose secrets are read when the first alert is due, and again after it has refused us. That may take 5 s
+    /// each time; if it fails or takes longer, the alert waits as it does for a sink that does not answer. Of what is
+    /// read, only how the sink is spoken to counts, and that it does not want to be told something.
+    ///
+    /// ```
+    /// use leasehold::alerts::{Severity, Sink};
+    /// use leasehold::core::Secret;
+    ///
+    /// let sink = Sink::later("team", Severity::Warning, || async {
+    ///     Sink::slack("team", &Secret::new("https://hooks.slack.com/services/T0/B0/x"))
+    /// });
+    /// assert_eq!(sink.least, Severity::Warning);
+    /// ```
+    pub fn later<F>(name: &str, least: Severity, open: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Self, Failure>> + Send + 'static,
+    {
+        Self::new(name, least, Channel::Later(Arc::new(move || Box::pin(open()))))
+    }
+
     fn new(name: &str, least: Severity, channel: Channel) -> Self {
-        Self { name: name.into(), least, reminder: REMINDER, channel }
+        Self { name: name.into(), least, reminder: REMINDER, scope: String::new(), channel }
     }
 
     /// Whether it may be told of this. Whether it is any news is another question.
@@ -116,7 +152,7 @@ impl Channel {
     /// Where it is reached; the log is here.
     pub(super) fn target(&self) -> Option<&Target> {
         match self {
-            Self::Log => None,
+            Self::Log | Self::Later(_) => None,
             Self::Webhook { target, .. } | Self::Slack(target) | Self::PagerDuty { target, .. } => {
                 Some(target)
             }
@@ -128,6 +164,7 @@ impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Log => f.write_str("Log"),
+            Self::Later(_) => f.write_str("Later"),
             Self::Webhook { target, .. } => write!(f, "Webhook({target:?})"),
             Self::Slack(target) => write!(f, "Slack({target:?})"),
             Self::PagerDuty { target, .. } => write!(f, "PagerDuty({target:?})"),
@@ -166,6 +203,18 @@ mod tests {
         check(Matter::Renewed { ttl: None }, [true, true, false, false]);
         check(Matter::Recovered, [true; 4]);
         check(Matter::Test, [true; 4]);
+    }
+
+    #[test]
+    fn pager_duty_has_no_path() {
+        let check = |address: &str, expect: bool| {
+            let sink = Sink::pager_duty_at("a", address, &Secret::new("key"));
+            assert_eq!(sink.is_ok(), expect, "{address}");
+        };
+        check("https://events.eu.pagerduty.com", true);
+        check("https://events.eu.pagerduty.com/", true);
+        check("https://events.eu.pagerduty.com/v2/enqueue", false);
+        check("https://events.eu.pagerduty.com?a=b", false);
     }
 
     #[test]

@@ -35,6 +35,12 @@ impl Target {
         &self.address
     }
 
+    /// Whether it is a host alone.
+    pub(super) fn is_bare(&self) -> bool {
+        let url = self.url.expose().parse::<Uri>();
+        url.is_ok_and(|url| url.path_and_query().is_none_or(|path| path == "/"))
+    }
+
     /// The same place with another path.
     pub(super) fn at(&self, path: &str) -> Self {
         Self { url: Secret::new(format!("{}{path}", self.address)), address: self.address.clone() }

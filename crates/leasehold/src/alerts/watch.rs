@@ -28,6 +28,8 @@ const SLACK: Duration = Duration::from_secs(2);
 pub struct Watch {
     credential: String,
     trouble: Trouble,
+    /// In these words the server said that what is held is dead. Its end comes next, or else it only refuses to renew it.
+    doubt: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,72 +37,101 @@ enum Trouble {
     None,
     /// Over once anything goes well.
     Failing,
-    /// Over once there is life beyond this.
+    /// Over once it is renewed or replaced: that it lives says nothing.
+    Refused,
+    /// Over once it is replaced, or there is life beyond this.
     Ending(Moment),
 }
 
 impl Watch {
     /// Of a credential by this name, which is well so far.
     pub fn new(credential: impl Into<String>) -> Self {
-        Self { credential: credential.into(), trouble: Trouble::None }
+        Self { credential: credential.into(), trouble: Trouble::None, doubt: None }
     }
 
     /// The alerts that an event is worth, in their order.
     pub fn hear(&mut self, event: &TokenEvent, now: Moment) -> Vec<Alert> {
-        let matter = match event {
-            TokenEvent::Obtained { ttl } => return self.recovery(*ttl, now).into_iter().collect(),
-            TokenEvent::Renewed { ttl } => {
+        let told = match event {
+            TokenEvent::Obtained { .. } => self.recovery(true),
+            TokenEvent::Renewed { ttl, replaced } => {
+                let recovery = self.recovery(*replaced || self.is_outlived(*ttl, now));
                 let renewed = self.alert(Matter::Renewed { ttl: *ttl }, renewed(*ttl));
-                return self.recovery(*ttl, now).into_iter().chain([renewed]).collect();
+                return recovery.into_iter().chain([renewed]).collect();
             }
-            TokenEvent::Checked { .. } if self.trouble == Trouble::Failing => {
-                return self.recovery(None, now).into_iter().collect();
+            TokenEvent::Checked { .. } if self.trouble == Trouble::Failing && self.doubt.is_none() => {
+                self.recovery(true)
             }
             TokenEvent::Expiring { left } => {
                 self.ends_at(now + *left);
-                (Matter::Expiring { left: *left }, format!("it ends in {}", span(*left)))
+                Some(self.alert(Matter::Expiring { left: *left }, format!("it ends in {}", span(*left))))
             }
-            // What is dead is told by its end, which comes next.
-            TokenEvent::Failed { kind: Kind::Expired, .. } => return Vec::new(),
-            TokenEvent::Failed { kind, message, .. } => {
-                if self.trouble == Trouble::None {
-                    self.trouble = Trouble::Failing;
-                }
-                (Matter::Failed { cause: kind.token() }, message.clone())
-            }
+            TokenEvent::Failed { kind, message, .. } => self.failure(*kind, message),
             TokenEvent::Doomed { message, left } => {
                 self.ends_at(now + left.unwrap_or_default());
-                (Matter::Failed { cause: "doomed" }, message.clone())
+                Some(self.alert(Matter::Failed { cause: "doomed" }, message.clone()))
             }
             TokenEvent::Ended { message } => {
+                self.doubt = None;
                 self.trouble = Trouble::Ending(now);
-                (Matter::Failed { cause: "ended" }, message.clone())
+                Some(self.alert(Matter::Failed { cause: "ended" }, message.clone()))
             }
-            TokenEvent::Checked { .. } | TokenEvent::Advice(_) => return Vec::new(),
-            TokenEvent::Missed(lost) => {
-                // What fails, and what goes well, is told again and again.
-                tracing::warn!(lost, "events were missed: their alerts are not sent");
-                return Vec::new();
+            TokenEvent::Checked { .. } => {
+                self.doubt.take().map(|message| self.trouble_with(Trouble::Refused, Kind::Expired, message))
             }
+            TokenEvent::Advice(_) => None,
+            TokenEvent::Missed(lost) => self.miss(*lost),
         };
-        vec![self.alert(matter.0, matter.1)]
+        told.into_iter().collect()
+    }
+
+    fn failure(&mut self, kind: Kind, message: &str) -> Option<Alert> {
+        let trouble = if kind == Kind::Expired { Trouble::Refused } else { Trouble::Failing };
+        // What is dead is told by its end, which comes next. If it is found alive, or refused again, it is told then.
+        if trouble == Trouble::Refused && self.doubt.take().is_none() && self.trouble != trouble {
+            self.doubt = Some(message.to_owned());
+            return None;
+        }
+        Some(self.trouble_with(trouble, kind, message.to_owned()))
+    }
+
+    fn trouble_with(&mut self, trouble: Trouble, kind: Kind, message: String) -> Alert {
+        self.trouble = match self.trouble {
+            Trouble::None | Trouble::Failing => trouble,
+            known => known,
+        };
+        self.alert(Matter::Failed { cause: kind.token() }, message)
+    }
+
+    /// What fails is told again and again, and an end is not: whether there was a trouble, or the end of one, is not
+    /// known. The next that goes well is told as a recovery, which goes to those alone who know of a trouble.
+    fn miss(&mut self, lost: u64) -> Option<Alert> {
+        tracing::warn!(lost, "events were missed: their alerts are not sent");
+        if self.trouble == Trouble::None {
+            self.trouble = Trouble::Failing;
+        }
+        None
     }
 
     fn ends_at(&mut self, end: Moment) {
         self.trouble = match self.trouble {
             Trouble::Ending(known) => Trouble::Ending(known.max(end)),
-            Trouble::None | Trouble::Failing => Trouble::Ending(end),
+            Trouble::None | Trouble::Failing | Trouble::Refused => Trouble::Ending(end),
         };
     }
 
-    /// The end of the trouble, if there was any and this life is longer than it.
-    fn recovery(&mut self, ttl: Option<Duration>, now: Moment) -> Option<Alert> {
-        let is_over = match (self.trouble, ttl) {
-            (Trouble::None, _) => false,
-            (Trouble::Failing, _) | (Trouble::Ending(_), None) => true,
+    /// Whether a life from now on goes beyond the trouble.
+    fn is_outlived(&self, ttl: Option<Duration>, now: Moment) -> bool {
+        match (self.trouble, ttl) {
             (Trouble::Ending(end), Some(ttl)) => now + ttl > end + SLACK,
-        };
-        is_over.then(|| {
+            _ => true,
+        }
+    }
+
+    /// The end of the trouble, if there was any and it is over.
+    fn recovery(&mut self, is_over: bool) -> Option<Alert> {
+        self.doubt = self.doubt.take().filter(|_| !is_over);
+        let was_trouble = is_over && self.trouble != Trouble::None;
+        was_trouble.then(|| {
             self.trouble = Trouble::None;
             self.alert(Matter::Recovered, "it is well again".into())
         })
@@ -142,13 +173,14 @@ mod tests {
     }
 
     fn renewed(hours: u32) -> TokenEvent {
-        TokenEvent::Renewed { ttl: Some(HOUR * hours) }
+        TokenEvent::Renewed { ttl: Some(HOUR * hours), replaced: false }
     }
 
     fn doomed(hours: u32) -> TokenEvent {
         TokenEvent::Doomed { message: "it ends".into(), left: Some(HOUR * hours) }
     }
 
+    const REPLACED: TokenEvent = TokenEvent::Renewed { ttl: Some(HOUR), replaced: true };
     const ENDED: TokenEvent = TokenEvent::Ended { message: String::new() };
     const CHECKED: TokenEvent = TokenEvent::Checked { ttl: None };
     const OBTAINED: TokenEvent = TokenEvent::Obtained { ttl: None };
@@ -174,7 +206,23 @@ mod tests {
         check(&[doomed(48), renewed(720)], &["failed", "recovered", "renewed"]);
         check(&[failed(Kind::Expired), ENDED, CHECKED, OBTAINED], &["failed", "recovered"]);
         check(&[doomed(48), ENDED, renewed(24)], &["failed", "failed", "recovered", "renewed"]);
+        // It is replaced by one that lives shorter and longer: what matters is that it is another.
+        check(&[doomed(48), REPLACED], &["failed", "recovered", "renewed"]);
+        check(&[doomed(48), REPLACED, doomed(1)], &["failed", "recovered", "renewed", "failed"]);
+        check(&[doomed(48), OBTAINED], &["failed", "recovered"]);
+        // Renewals are refused, and look-ups are not.
+        let refused = || failed(Kind::Expired);
+        check(&[refused(), ENDED], &["failed"]);
+        check(
+            &[refused(), CHECKED, CHECKED, refused(), renewed(1)],
+            &["failed", "failed", "recovered", "renewed"],
+        );
+        check(&[failed(Kind::Sealed), refused(), CHECKED, CHECKED], &["failed", "failed"]);
+        check(&[refused(), refused(), CHECKED, renewed(1)], &["failed", "recovered", "renewed"]);
+        check(&[refused(), renewed(1), refused()], &["renewed"]);
+        // What was missed may have been the end of a trouble, or one.
         check(&[TokenEvent::Missed(9)], &[]);
+        check(&[TokenEvent::Missed(9), CHECKED, CHECKED], &["recovered"]);
     }
 
     #[test]

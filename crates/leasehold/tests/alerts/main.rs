@@ -12,4 +12,5 @@ mod ground;
 mod answers;
 mod webhook;
 mod trouble;
+mod away;
 mod watched;

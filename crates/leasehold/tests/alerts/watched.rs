@@ -14,17 +14,22 @@ use serde_json::json;
 
 use crate::ground::{Ground, PATIENCE, arrive};
 
+/// A manager that keeps a token of this life through a proxy.
+fn keep(server: &Server, proxy: &Proxy, token: &str, threshold: Option<Duration>) -> blocking::TokenManager {
+    let settings = TransportSettings::new(vec![Address::parse(&proxy.address()).unwrap()]);
+    let client = VaultClient::new(&settings, None).unwrap();
+    let mut settings = TokenManagerSettings::new(server.folder().join("state"));
+    settings.check_interval = Duration::from_secs(1);
+    settings.renew_threshold = threshold.unwrap_or(settings.renew_threshold);
+    blocking::TokenManager::new(client, Identity::Brought(Source::Value(Secret::new(token))), settings)
+}
+
 #[test]
 fn an_outage_is_an_incident_until_it_is_over() {
     let (server, ground) = (Server::start(), Ground::new());
     let proxy = Proxy::start(server.address());
     let token = server.token(json!({ "ttl": "1h" }));
-    let settings = TransportSettings::new(vec![Address::parse(&proxy.address()).unwrap()]);
-    let client = VaultClient::new(&settings, None).unwrap();
-    let mut settings = TokenManagerSettings::new(server.folder().join("state"));
-    settings.check_interval = Duration::from_secs(1);
-    let identity = Identity::Brought(Source::Value(Secret::new(&*token)));
-    let manager = blocking::TokenManager::new(client, identity, settings);
+    let manager = keep(&server, &proxy, &token, None);
 
     let alerts = Alerts::start("web-1", ground.sinks().into()).unwrap();
     alerts.watch("the token of billing", manager.stream());
@@ -48,4 +53,27 @@ fn an_outage_is_an_incident_until_it_is_over() {
         let requests = receiver.listener().requests().concat();
         assert!(!requests.contains(&token), "the token is in no alert");
     }
+}
+
+#[test]
+fn renewals_that_are_refused_are_an_incident_before_the_token_ends() {
+    let (server, ground) = (Server::start(), Ground::new());
+    let proxy = Proxy::start(server.address());
+    let token = server.token(json!({ "ttl": "20s" }));
+    let manager = keep(&server, &proxy, &token, Some(Duration::from_secs(18)));
+    proxy.set_for("renew-self", Fault::Answer(403, r#"{"errors":["permission denied"]}"#.into()), 1_000);
+    let alerts = Alerts::start("web-1", ground.sinks().into()).unwrap();
+    alerts.watch("the token of billing", manager.stream());
+    manager.start().unwrap();
+    manager.ready().unwrap();
+    arrive(&ground.pager_duty, 1);
+    // Look-ups go on meanwhile, and are no recovery.
+    let looks = proxy.requests("lookup-self").len();
+    let looked = wait_for(PATIENCE, || (proxy.requests("lookup-self").len() >= looks + 2).then_some(()));
+    assert!(looked.is_some());
+    manager.stop();
+    assert_eq!(alerts.stop_blocking(PATIENCE), 0);
+    let told = ground.webhook.taken();
+    assert_eq!(told[0]["cause"], "expired", "{told:?}");
+    assert!(told.iter().all(|body| body["event"] == "failed"), "{told:?}");
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use leasehold::alerts::{Alert, Alerts, Matter, Sink, Watch};
+use leasehold::alerts::{Alert, Alerts, Matter, Watch};
 use leasehold::clock::Clock;
 use leasehold::core::event::{End, Event};
-use leasehold::core::{Failure, SlotId};
+use leasehold::core::{Failure, Kind, SlotId};
 use leasehold::session::Session;
 use leasehold::token_manager::TokenEvent;
 use tokio::sync::broadcast::Receiver;
@@ -15,10 +15,14 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::Order;
 use crate::command::workstation::{host_name, workstation};
+use crate::config::settings::Settings;
 use crate::ui::Ui;
 
 /// How long what waits is still sent at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// The settings that say which server is asked, and who asks.
+const SCOPE: [&str; 2] = ["server.", "login."];
 
 /// Those who are told, and of what. Without a session there is nothing to tell, and where nobody is told nothing is
 /// listened to.
@@ -26,10 +30,8 @@ pub(super) struct Alarms<'a> {
     order: &'a Order<'a>,
     ui: Ui,
     events: Option<Receiver<Event>>,
-    watches: HashMap<SlotId, Watch>,
-    /// What is to be told as soon as there is somebody to tell.
-    due: Vec<Alert>,
-    /// None before the first alert: until then no secret of a sink is read.
+    watches: HashMap<SlotId, (String, Watch)>,
+    /// None before the first alert: until then there is no thread, and no secret of a sink is read.
     alerts: Option<Alerts>,
 }
 
@@ -38,7 +40,7 @@ impl<'a> Alarms<'a> {
     pub(super) fn of(order: &'a Order<'a>, session: Option<&Session>, ui: Ui) -> Self {
         let session = session.filter(|_| !order.settings.sinks.is_empty());
         let events = session.map(|session| session.engine().events());
-        Self { order, ui, events, watches: HashMap::new(), due: Vec::new(), alerts: None }
+        Self { order, ui, events, watches: HashMap::new(), alerts: None }
     }
 
     /// Tells what happens, until this is dropped.
@@ -48,10 +50,9 @@ impl<'a> Alarms<'a> {
             let Some(events) = &mut self.events else { return std::future::pending().await };
             match events.recv().await {
                 Ok(event) => self.hear(&event, session),
-                Err(RecvError::Lagged(lost)) => self.ui.warn(&format!("{lost} events are told in no alert")),
+                Err(RecvError::Lagged(lost)) => self.miss(lost),
                 Err(RecvError::Closed) => self.events = None,
             }
-            self.tell().await;
         }
     }
 
@@ -63,14 +64,14 @@ impl<'a> Alarms<'a> {
         }
     }
 
-    /// Tells what is left to tell, for a short time.
+    /// Tells what is left to tell, for a short time. What a command needed that has ended is no trouble any more.
     pub(super) async fn end(mut self) {
-        // What is not told by then is counted below.
-        let _ = tokio::time::timeout(FAREWELL, self.tell()).await;
-        let untold = match self.alerts {
-            Some(alerts) => alerts.stop(FAREWELL).await,
-            None => self.due.len(),
-        };
+        let Some(alerts) = self.alerts.take() else { return };
+        if self.order.is_prepared.get() {
+            let names = self.watches.values().map(|(name, _)| name);
+            names.for_each(|name| alerts.send(&Alert::new(name, Matter::Recovered, "the command has ended")));
+        }
+        let untold = alerts.stop(FAREWELL).await;
         if untold > 0 {
             self.ui.warn(&format!("{untold} alerts were not delivered in time"));
         }
@@ -78,44 +79,68 @@ impl<'a> Alarms<'a> {
 
     fn hear(&mut self, event: &Event, session: &Session) {
         let Some((slot, event)) = translated(event) else { return };
-        let watch = self.watches.entry(slot).or_insert_with(|| Watch::new(session.name_of(slot)));
-        let alerts = watch.hear(&event, Clock::default().now());
-        // Of a short run each renewal is none of anybody's business.
-        self.due.extend(alerts.into_iter().filter(|alert| !matches!(alert.matter, Matter::Renewed { .. })));
-    }
-
-    async fn tell(&mut self) {
-        if self.due.is_empty() {
+        if !self.order.is_prepared.get() && is_seen(&event) {
             return;
         }
-        if self.alerts.is_none() {
-            self.alerts = self.open().await.map_err(|failure| self.ui.warn(failure.message())).ok();
-        }
-        let Some(alerts) = &self.alerts else { return };
-        self.due.drain(..).for_each(|alert| alerts.send(&alert));
+        let (_, watch) = self.watches.entry(slot).or_insert_with(|| {
+            let name = session.name_of(slot);
+            (name.clone(), Watch::new(name))
+        });
+        let alerts = watch.hear(&event, Clock::default().now());
+        // Of a short run each renewal is none of anybody's business.
+        alerts
+            .iter()
+            .filter(|alert| !matches!(alert.matter, Matter::Renewed { .. }))
+            .for_each(|alert| self.tell(alert));
     }
 
-    /// Reads the secrets of the sinks. One that cannot be read does not silence the others.
-    async fn open(&self) -> Result<Alerts, Failure> {
-        let workstation = workstation(&self.order.settings, self.order.environment)?;
-        let mut sinks: Vec<Sink> = Vec::new();
-        for sink in self.order.settings.sinks.values() {
-            match sink.open(&workstation).await {
-                Ok(sink) => sinks.push(sink),
-                Err(failure) => self.ui.warn(&format!("{} is not told of alerts: {failure}", sink.name)),
-            }
-        }
-        Alerts::start(&host_name(), sinks)
+    fn miss(&mut self, lost: u64) {
+        self.ui.warn(&format!("{lost} events are told in no alert"));
+        let now = Clock::default().now();
+        self.watches.values_mut().for_each(|(_, watch)| _ = watch.hear(&TokenEvent::Missed(lost), now));
     }
+
+    fn tell(&mut self, alert: &Alert) {
+        if self.alerts.is_none() {
+            self.alerts = self.open().map_err(|failure| self.ui.warn(failure.message())).ok();
+        }
+        self.alerts.iter().for_each(|alerts| alerts.send(alert));
+    }
+
+    /// Opens nothing yet: the secrets of a sink are read by the thread that sends, so that a place that hangs holds up
+    /// nobody else.
+    fn open(&self) -> Result<Alerts, Failure> {
+        let Order { settings, environment, .. } = self.order;
+        let scope = scope(settings);
+        let sinks = settings.sinks.values().map(|sink| {
+            let (settings, environment) = (settings.clone(), (*environment).clone());
+            sink.later(&scope, move || workstation(&settings, &environment))
+        });
+        Alerts::start(&host_name(), sinks.collect())
+    }
+}
+
+/// What tells our incidents from those of other runs on this host: the server, the login and whose state it is.
+fn scope(settings: &Settings) -> String {
+    let rows = settings.origins().iter().filter(|row| SCOPE.iter().any(|part| row.key.starts_with(part)));
+    let values = rows.map(|row| format!("{}={}", row.key, row.value.as_deref().unwrap_or_default()));
+    let state = format!("{}", settings.state_dir.display());
+    values.chain([state]).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether whoever has started us sees this as the reason why the command is not started.
+fn is_seen(event: &TokenEvent) -> bool {
+    matches!(event, TokenEvent::Failed { kind: Kind::NotFound | Kind::Invalid, .. })
 }
 
 /// An event of the engine in the words of a token's; none if it is nobody's trouble.
 fn translated(event: &Event) -> Option<(SlotId, TokenEvent)> {
     Some(match event {
         Event::Obtained { slot, ttl } => (*slot, TokenEvent::Obtained { ttl: *ttl }),
-        Event::Renewed { slot, ttl, .. } => (*slot, TokenEvent::Renewed { ttl: *ttl }),
+        Event::Renewed { slot, ttl, .. } => (*slot, TokenEvent::Renewed { ttl: *ttl, replaced: false }),
         Event::Replaced { slot, .. } => (*slot, TokenEvent::Obtained { ttl: None }),
-        Event::Refreshed { slot, .. } => (*slot, TokenEvent::Checked { ttl: None }),
+        // It was read anew, as if for the first time.
+        Event::Refreshed { slot, .. } => (*slot, TokenEvent::Obtained { ttl: None }),
         Event::Checked { slot, ttl } => (*slot, TokenEvent::Checked { ttl: *ttl }),
         Event::Expiring { slot, left } => (*slot, TokenEvent::Expiring { left: *left }),
         Event::Failed { slot, failure, attempt } => {
