@@ -1,5 +1,7 @@
 //! More signed requests than can be remembered, all with good signatures. Alone in its process, whose memory is measured.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test: a failure is a failed test")]
+
 use std::time::Duration;
 
 use http::Request;
