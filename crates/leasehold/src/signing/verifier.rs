@@ -56,7 +56,7 @@ impl Verifier {
     }
 
     /// Has the tokens read anew when a signature is of none of them, so that it does no harm if a peer has a new token
-    /// first. The [layer](super::layer) does it for each request; [`Verification::finish_or_refresh`] does it for
+    /// first. The layer does it for each request; [`Verification::finish_or_refresh`] does it for
     /// those who verify themselves.
     ///
     /// Of all requests together there is one reading at a time, and at most one begins in 10 s, whoever sends what. A
