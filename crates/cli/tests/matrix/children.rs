@@ -50,6 +50,11 @@ fn until_dead(accessor: &str) -> Duration {
     begun.elapsed()
 }
 
+/// Whether there is such a process, dead or alive: a dead one is gone when its parent has taken note of it.
+fn exists(pid: i32) -> bool {
+    std::path::Path::new("/proc").join(pid.to_string()).exists()
+}
+
 fn until_gone(pid: i32) {
     soon("the end of the command", || is_dead(pid).then_some(()));
 }
@@ -120,7 +125,8 @@ fn row_33_a_signal_leaves_no_more_time() {
     let mut run = begin(&home, &["--stop-timeout", "1h"], STUBBORN, "WAIT; exit 3");
     let (child, family) = (home.number("started"), family(&home));
     home.touch("finish");
-    until_gone(child);
+    // Not before leasehold knows of its end: a signal before that would be the first, and not one too many.
+    soon("that leasehold takes note of the end", || (!exists(child)).then_some(()));
     run.signal(SIGTERM);
     assert_eq!((run.wait(), survivors(&family)), (3, 0), "{}", run.said());
 }
