@@ -268,6 +268,18 @@ mod tests {
         check("env://OPENAI_API_KEY", false);
     }
 
+    /// A number that is read as its neighbour would be another one after each save.
+    #[test]
+    fn numbers_that_others_wrote_stay_the_same() {
+        for number in ["0.1", "1.1111111111111109e+38", "1e-7", "9007199254740993", "2.225073858507201e-308"]
+        {
+            let text =
+                Manifest::parse(&format!(r#"{{"usage":{number},"providers":{{}}}}"#)).unwrap().to_text();
+            assert!(text.contains(&format!("\"usage\": {number},")), "{text}");
+            assert_eq!(Manifest::parse(&text).unwrap().to_text(), text);
+        }
+    }
+
     #[test]
     fn what_others_wrote_survives_a_load_and_a_save() {
         let folder = std::env::temp_dir().join(format!("leasehold-manifest-{:08x}", random::number()));
