@@ -1,83 +1,46 @@
 //! What the audit is told of a refusal.
 
-use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
-
 use http::header::HeaderValue;
 use leasehold::signing::{AGENT_ID, Covering, REQUEST_ID, Refusal, SIGNATURE, TIMESTAMP};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use leasehold_testkit::Log;
 
 use crate::ground::{Ground, NOW};
 
-/// The audit's events, a line each.
-#[derive(Clone, Default)]
-struct Audit(Arc<Mutex<String>>);
-
-struct Line<'a>(&'a mut String);
-
-impl Visit for Line<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        write!(self.0, "{}={value:?} ", field.name()).unwrap();
-    }
-}
-
-impl Subscriber for Audit {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "audit"
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut lines = self.0.lock().unwrap();
-        event.record(&mut Line(&mut lines));
-        lines.push('\n');
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
 #[test]
 fn each_refusal_is_told_with_its_reason_and_without_a_secret() {
-    let (ground, audit) = (Ground::new(Covering::Body), Audit::default());
+    let (ground, log) = (Ground::new(Covering::Body), Log::default());
     let request = ground.signed();
     let (mut forged, mut nameless) = (request.clone(), request.clone());
     *forged.body_mut() = "halt";
     nameless.headers_mut().insert(AGENT_ID, HeaderValue::from_static("two\tnames"));
-    tracing::subscriber::with_default(audit.clone(), || {
+    tracing::subscriber::with_default(log.clone(), || {
         assert!(ground.verify(&forged).is_err());
         assert!(ground.verify(&nameless).is_err());
         assert!(ground.verify(&request).is_ok());
         assert!(ground.verify(&request).is_err());
     });
-    let told = audit.0.lock().unwrap();
+    let told = log.of_target("audit");
     let id = request.headers()[REQUEST_ID].to_str().unwrap();
     let of = |reason: &str| {
         format!(
-            "message=Request refused timestamp=\"2027-01-15T08:00:00Z\" agent_id=\"agent-1\" request_id={id} reason={reason} "
+            "message=Request refused timestamp=\"2027-01-15T08:00:00Z\" agent_id=\"agent-1\" request_id={id} reason={reason}"
         )
     };
     let nobody =
-        "message=Request refused timestamp=\"2027-01-15T08:00:00Z\" reason=header X-Agent-Id is malformed ";
+        "message=Request refused timestamp=\"2027-01-15T08:00:00Z\" reason=header X-Agent-Id is malformed";
     let expect = [&*of("wrong signature"), nobody, &*of("its id was used before")];
-    assert_eq!(told.lines().collect::<Vec<_>>(), expect);
+    assert_eq!(told, expect);
     let signature = request.headers()[SIGNATURE].to_str().unwrap();
-    assert!(!told.contains("first") && !told.contains(signature));
+    let text = log.text();
+    assert!(!text.contains("first") && !text.contains(signature));
 }
 
 /// The lines that tell of so many bad requests within a second, and of what comes `after` them.
 fn told_of(refusals: usize, after: fn(Ground)) -> Vec<String> {
-    let (ground, audit) = (Ground::new(Covering::Body), Audit::default());
+    let (ground, log) = (Ground::new(Covering::Body), Log::default());
     let mut forged = ground.signed();
     *forged.body_mut() = "halt";
-    tracing::subscriber::with_default(audit.clone(), || {
+    tracing::subscriber::with_default(log.clone(), || {
         for _ in 0..refusals {
             assert_eq!(ground.verify(&forged), Err(Refusal::Signature));
         }
@@ -85,8 +48,7 @@ fn told_of(refusals: usize, after: fn(Ground)) -> Vec<String> {
         assert!(ground.verify(&ground.signed()).is_ok());
         after(ground);
     });
-    let told = audit.0.lock().unwrap();
-    told.lines().map(str::to_owned).collect()
+    log.of_target("audit")
 }
 
 #[test]
@@ -97,9 +59,9 @@ fn a_flood_is_told_in_eleven_lines_a_second() {
         assert!(first.iter().all(|line| line.starts_with("message=Request refused ")), "{told:#?}");
         assert_eq!(rest, more, "{refusals}");
     };
-    let more = "message=More requests refused timestamp=\"2027-01-15T08:00:01Z\" count=990 ";
+    let more = "message=More requests refused timestamp=\"2027-01-15T08:00:01Z\" count=990";
     let next =
-        "message=Request refused timestamp=\"2027-01-15T08:00:01Z\" reason=header X-Timestamp is missing ";
+        "message=Request refused timestamp=\"2027-01-15T08:00:01Z\" reason=header X-Timestamp is missing";
     let good = |ground: Ground| drop(ground.verify_at(&ground.signed(), NOW + 1).unwrap());
     let bad = |ground: Ground| {
         let mut request = ground.signed();
@@ -112,7 +74,7 @@ fn a_flood_is_told_in_eleven_lines_a_second() {
     let gone = told_of(1_000, drop);
     let last = gone.last().unwrap();
     assert!(
-        gone.len() == 11 && last.starts_with("message=More ") && last.ends_with(" count=990 "),
+        gone.len() == 11 && last.starts_with("message=More ") && last.ends_with(" count=990"),
         "{gone:#?}"
     );
 }
