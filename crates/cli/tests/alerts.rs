@@ -10,6 +10,7 @@
 mod stage;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -53,17 +54,31 @@ impl Told {
         fs::write(folder.join("config.toml"), text).unwrap();
     }
 
+    /// A home that sees the server through a proxy, and names them.
+    fn home_behind_a_proxy(&self, stage: &Stage) -> (Proxy, Home) {
+        let proxy = Proxy::start(stage.server.address());
+        let home = stage.home_at(&proxy.address());
+        self.configure(&home);
+        (proxy, home)
+    }
+
     fn events(&self) -> Vec<Value> {
         self.webhook.taken().iter().map(|body| json!([body["event"], body["credential"]])).collect()
     }
 }
 
+/// The place of the routing key answers nobody, until something is written there.
+fn hang(home: &Home) -> PathBuf {
+    let fifo = home.path("routing");
+    fs::remove_file(&fifo).unwrap();
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    fifo
+}
+
 #[test]
 fn an_outage_during_a_run_is_an_incident_until_it_is_over() {
     let (stage, mut told) = (Stage::new(), Told::new());
-    let proxy = Proxy::start(stage.server.address());
-    let home = stage.home_at(&proxy.address());
-    told.configure(&home);
+    let (proxy, home) = told.home_behind_a_proxy(&stage);
     let password = canary("password");
     told.canaries.watch(&password);
     told.canaries.watch(stage.secret_id());
@@ -128,9 +143,7 @@ fn a_mistyped_path_is_no_alert_for_whoever_starts_the_run_sees_it() {
 #[test]
 fn an_outage_that_outlasts_the_run_is_no_incident_after_it() {
     let (stage, told) = (Stage::new(), Told::new());
-    let proxy = Proxy::start(stage.server.address());
-    let home = stage.home_at(&proxy.address());
-    told.configure(&home);
+    let (proxy, home) = told.home_behind_a_proxy(&stage);
     let mut run = home.run_started(FLAGS, WAIT);
     proxy.set(Fault::Refuse);
     soon("an incident", || told.pager_duty.incidents().pop());
@@ -160,12 +173,8 @@ fn two_users_of_a_host_have_incidents_of_their_own() {
 #[test]
 fn a_place_that_hangs_stops_nothing_and_is_told_when_it_answers() {
     let (stage, told) = (Stage::with_login(json!({"token_ttl": "6s"})), Told::new());
-    let proxy = Proxy::start(stage.server.address());
-    let home = stage.home_at(&proxy.address());
-    told.configure(&home);
-    let fifo = home.path("routing");
-    fs::remove_file(&fifo).unwrap();
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (proxy, home) = told.home_behind_a_proxy(&stage);
+    let fifo = hang(&home);
     let mut run = home.run_started(FLAGS, WAIT);
     proxy.set(Fault::Answer(500, "{}".into()));
     soon("an alert to the other sink", || told.events().pop());
@@ -181,12 +190,8 @@ fn a_place_that_hangs_stops_nothing_and_is_told_when_it_answers() {
 #[test]
 fn a_place_that_never_answers_delays_the_end_by_seconds() {
     let (stage, told) = (Stage::new(), Told::new());
-    let proxy = Proxy::start(stage.server.address());
-    let home = stage.home_at(&proxy.address());
-    told.configure(&home);
-    let fifo = home.path("routing");
-    fs::remove_file(&fifo).unwrap();
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (proxy, home) = told.home_behind_a_proxy(&stage);
+    hang(&home);
     let mut run = home.run_started(FLAGS, WAIT);
     proxy.set(Fault::Refuse);
     soon("an alert to the other sink", || told.events().pop());
@@ -200,9 +205,7 @@ fn a_place_that_never_answers_delays_the_end_by_seconds() {
 #[test]
 fn long_a_sink_whose_secret_comes_later_is_told_of_what_is_still_so() {
     let (stage, told) = (Stage::new(), Told::new());
-    let proxy = Proxy::start(stage.server.address());
-    let home = stage.home_at(&proxy.address());
-    told.configure(&home);
+    let (proxy, home) = told.home_behind_a_proxy(&stage);
     fs::remove_file(home.path("routing")).unwrap();
     let mut run = home.run_started(FLAGS, WAIT);
     proxy.set(Fault::Refuse);
