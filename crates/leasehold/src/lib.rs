@@ -60,6 +60,7 @@ pub use leasehold_vault as vault;
 
 pub mod clock;
 mod random;
+mod hex;
 pub mod transport;
 pub mod client;
 pub mod identity;

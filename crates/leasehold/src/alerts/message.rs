@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::alert::{Alert, Matter, Severity};
 use crate::clock::wall_text;
+use crate::hex::hex;
 use leasehold_core::Secret;
 
 /// The longest text, in characters. PagerDuty takes 1,024.
@@ -119,7 +120,7 @@ fn cause(matter: Matter) -> Option<&'static str> {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(text.as_bytes()))
 }
 
 /// One line, and no longer than that.

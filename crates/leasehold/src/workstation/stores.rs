@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::files;
+use crate::hex::hex;
 use crate::identity::Source;
 use crate::manifest::{Pointer, SERVICE};
 use crate::random;
@@ -234,7 +235,7 @@ impl fmt::Display for Choice {
 
 /// Draws a key of 32 random bytes into a new file, for this user alone. Of several at once one draws it for all.
 fn draw_key(file: &FilePath) -> Result<(), Failure> {
-    let key: String = random::bytes::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = hex(random::bytes::<32>()?);
     write_new(file, format!("{key}\n").as_bytes()).map_err(|error| {
         let message = format!("cannot write the sealed file's key {}: {error}", file.display());
         Failure::new(Kind::Denied, message)

@@ -89,6 +89,7 @@ impl Cipher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hex::hex;
     use sha2::Digest;
 
     /// An exponent that anybody may know.
@@ -97,18 +98,14 @@ mod tests {
         Offer { exponent: Zeroizing::new(U256::from_be_slice(&bytes)) }
     }
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     /// The values were computed by Python's integers and its `hmac`. The shared number begins with a zero byte.
     #[test]
     fn another_implementation_agrees() {
         let offer = known();
-        let digest = hex(&Sha256::digest(offer.public()));
+        let digest = hex(Sha256::digest(offer.public()));
         assert_eq!(digest, "3e5e53f04e5eeec9a4732ead2dc7f2ffad5d7f6aab19395b4a8130e8ec660251");
         let cipher = offer.agree(&(1_u32 << 27).to_be_bytes()).expect("a good key");
-        assert_eq!(hex(&*cipher.0), "c9cc319526f0e8077e0d5daf664ffa84");
+        assert_eq!(hex(*cipher.0), "c9cc319526f0e8077e0d5daf664ffa84");
     }
 
     #[test]

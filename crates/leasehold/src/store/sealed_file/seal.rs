@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::hex::{hex, unhex};
 use crate::identity::Source;
 use crate::random;
 
@@ -134,7 +135,7 @@ impl Header {
     /// With a salt that was never used before.
     fn new(key: Derivation) -> Result<Self, Fault> {
         let salt = random::bytes::<16>().map_err(Fault::NoKey)?;
-        Ok(Self { format: FORMAT.into(), version: VERSION, key, salt: hex(&salt) })
+        Ok(Self { format: FORMAT.into(), version: VERSION, key, salt: hex(salt) })
     }
 
     fn parse(line: &[u8]) -> Result<Self, Fault> {
@@ -206,16 +207,6 @@ fn stretched(passphrase: &Secret, salt: &[u8], work: Work) -> Result<Zeroizing<[
     let outcome = argon2.hash_password_into(passphrase.expose().as_bytes(), salt, &mut *derived);
     outcome.map_err(|_| Fault::Damaged("no key can be derived by its header"))?;
     Ok(derived)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    let digits = pairs.map(|pair| std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2));
-    digits.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
 }
 
 #[cfg(test)]
