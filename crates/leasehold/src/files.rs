@@ -5,11 +5,11 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use leasehold_core::{Failure, Kind};
 
-use crate::clock::Clock;
 use crate::random;
 
 /// The file whose lock tells that the folder's run lives.
@@ -183,28 +183,31 @@ pub(crate) struct Lock {
 impl Lock {
     /// How long the others may take. Each takes milliseconds.
     const PATIENCE: Duration = Duration::from_secs(10);
-    const PAUSE: Duration = Duration::from_millis(2);
 
     /// Locks the file `TARGET.lock` beside the target, since the target itself is another file after each write. Waits
-    /// for others, at most ten seconds, and blocks the thread meanwhile.
+    /// for others in the order in which they came, at most ten seconds, and blocks the thread meanwhile.
     pub(crate) fn beside(target: &Path) -> io::Result<Self> {
         let mut path = target.as_os_str().to_owned();
         path.push(".lock");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-        let (file, clock) = (options.open(path)?, Clock::default());
-        let latest = clock.now() + Self::PATIENCE;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(TryLockError::Error(error)) => return Err(error),
-                Err(TryLockError::WouldBlock) if clock.now() > latest => {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "another program has locked it"));
-                }
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Self::PAUSE),
-            }
+        let file = options.open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => in_turn(file, Self::PATIENCE).map(|file| Self { _file: file }),
         }
     }
+}
+
+/// Waits until it is this file's turn. The kernel keeps the queue: who asks again and again can be passed by for ever. A
+/// lock that comes too late is let go of by the thread that waited for it.
+fn in_turn(file: File, patience: Duration) -> io::Result<File> {
+    let (done, wait) = sync_channel(0);
+    let locked = move || drop(done.send(file.lock().map(|()| file)));
+    std::thread::Builder::new().name("leasehold-lock".into()).spawn(locked)?;
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "another program has locked it");
+    wait.recv_timeout(patience).map_err(late)?
 }
 
 /// The folder that a file is in.
@@ -266,6 +269,23 @@ mod tests {
         let _third = Files::create(std::slice::from_ref(&place)).unwrap();
         assert!(!folder.exists() && alive.folder().exists());
         drop((dead, alive, _third));
+        std::fs::remove_dir_all(place).unwrap();
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_in_turn_and_not_for_ever() {
+        let place = place("turn");
+        let target = place.join("secrets");
+        let held = Lock::beside(&target).unwrap();
+        let other = File::options().write(true).open(place.join("secrets.lock")).unwrap();
+        let late = in_turn(other, Duration::from_millis(1)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| Lock::beside(&target).map(drop));
+            drop(held);
+            waiter.join().unwrap().unwrap();
+        });
+        drop(Lock::beside(&target).unwrap());
         std::fs::remove_dir_all(place).unwrap();
     }
 }
