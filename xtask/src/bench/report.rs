@@ -101,7 +101,7 @@ fn tally<'a>(tallies: &'a [Tally], name: &str) -> Outcome<&'a Tally> {
 }
 
 fn fraction(value: f64) -> String {
-    if value > 1.0 { format!("{value:.2}") } else { format!("1/{:.0}", (1.0 / value + 1e-9).floor()) }
+    if value > 0.5 { format!("{value:.2}") } else { format!("1/{:.0}", (1.0 / value + 1e-9).floor()) }
 }
 
 fn milliseconds(value: f64) -> String {
@@ -125,6 +125,7 @@ mod tests {
         check(1.0 / 80.4, "1/80", true);
         check(0.025, "1/40", true);
         check(1.0 / 39.9, "1/39", false);
+        check(0.778, "0.78", false);
         check(1.043, "1.04", false);
         check(f64::NAN, "1/NaN", false);
     }
