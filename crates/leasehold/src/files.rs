@@ -1,15 +1,15 @@
 //! Files with secrets for a child: in memory where the system has such a file system, for this user alone, replaced as
 //! a whole, and gone at the end.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use leasehold_core::{Failure, Kind};
 
+use crate::locked::Locked;
 use crate::random;
 
 /// The file whose lock tells that the folder's run lives.
@@ -23,8 +23,8 @@ const LOCK: &str = ".lock";
 pub struct Files {
     folder: PathBuf,
     links: Vec<PathBuf>,
-    /// Locked while this run lives.
-    _lock: File,
+    /// Held while this run lives.
+    _lock: Locked,
 }
 
 impl Files {
@@ -128,8 +128,7 @@ fn make(place: &Path) -> io::Result<Files> {
     let folder = common.join(format!("{}-{:08x}", std::process::id(), random::number()));
     DirBuilder::new().mode(0o700).create(&folder)?;
     let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(LOCK))?;
-    lock.lock()?;
-    Ok(Files { folder, links: Vec::new(), _lock: lock })
+    Ok(Files { folder, links: Vec::new(), _lock: Locked::wait(lock)? })
 }
 
 #[cfg(target_os = "linux")]
@@ -147,7 +146,7 @@ fn is_in_memory(_: &Path) -> bool {
 fn sweep(common: &Path) {
     for entry in common.read_dir().into_iter().flatten().flatten() {
         let lock = File::open(entry.path().join(LOCK));
-        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+        if lock.is_ok_and(|lock| Locked::at_once(lock).is_some()) {
             // What cannot be removed now is removed by the next run.
             let _ = std::fs::remove_dir_all(entry.path());
         }
@@ -177,7 +176,7 @@ pub(crate) fn own_folder(folder: &Path) -> io::Result<()> {
 /// when this is dropped, and when its holder dies.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    _file: Locked,
 }
 
 impl Lock {
@@ -191,23 +190,8 @@ impl Lock {
         path.push(".lock");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
-        let file = options.open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::Error(error)) => Err(error),
-            Err(TryLockError::WouldBlock) => in_turn(file, Self::PATIENCE).map(|file| Self { _file: file }),
-        }
+        Locked::in_turn(options.open(path)?, Self::PATIENCE).map(|file| Self { _file: file })
     }
-}
-
-/// Waits until it is this file's turn. The kernel keeps the queue: who asks again and again can be passed by for ever. A
-/// lock that comes too late is let go of by the thread that waited for it.
-fn in_turn(file: File, patience: Duration) -> io::Result<File> {
-    let (done, wait) = sync_channel(0);
-    let locked = move || drop(done.send(file.lock().map(|()| file)));
-    std::thread::Builder::new().name("leasehold-lock".into()).spawn(locked)?;
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "another program has locked it");
-    wait.recv_timeout(patience).map_err(late)?
 }
 
 /// The folder that a file is in.
@@ -269,23 +253,6 @@ mod tests {
         let _third = Files::create(std::slice::from_ref(&place)).unwrap();
         assert!(!folder.exists() && alive.folder().exists());
         drop((dead, alive, _third));
-        std::fs::remove_dir_all(place).unwrap();
-    }
-
-    #[test]
-    fn a_lock_is_waited_for_in_turn_and_not_for_ever() {
-        let place = place("turn");
-        let target = place.join("secrets");
-        let held = Lock::beside(&target).unwrap();
-        let other = File::options().write(true).open(place.join("secrets.lock")).unwrap();
-        let late = in_turn(other, Duration::from_millis(1)).unwrap_err();
-        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| Lock::beside(&target).map(drop));
-            drop(held);
-            waiter.join().unwrap().unwrap();
-        });
-        drop(Lock::beside(&target).unwrap());
         std::fs::remove_dir_all(place).unwrap();
     }
 }

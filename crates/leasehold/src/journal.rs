@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 use leasehold_core::{Failure, Kind};
 
 use crate::clock::wall_seconds;
+use crate::locked::Locked;
 use crate::random;
 use line::{Line, VERSION, encode};
 
@@ -34,13 +35,13 @@ const LONGEST_LINE: u64 = 1 << 10;
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    /// The open file, which carries the lock, and what is held according to it.
+    /// The locked file, and what is held according to it.
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    file: File,
+    file: Locked,
     held: Vec<Entry>,
     /// How many bytes were written.
     length: u64,
@@ -122,8 +123,8 @@ impl State {
     fn begin(path: &Path, header: &Header) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
         // Another run may be looking at the empty file right now; it lets go at once.
-        file.lock()?;
-        let mut state = Self { file, held: Vec::new(), length: 0, room: 0, is_torn: false };
+        let mut state =
+            Self { file: Locked::wait(file)?, held: Vec::new(), length: 0, room: 0, is_torn: false };
         let line = encode(&Line::Journal(header.clone()));
         state.make_room(line.len() as u64)?;
         state.write(&line)?;
@@ -149,7 +150,7 @@ impl State {
 
     fn write(&mut self, line: &str) -> io::Result<()> {
         let line = if self.is_torn { format!("\n{line}") } else { line.to_owned() };
-        let written = self.file.write_all(line.as_bytes());
+        let written = (&*self.file).write_all(line.as_bytes());
         self.is_torn = written.is_err();
         self.length = self.file.metadata().map_or(self.length + line.len() as u64, |meta| meta.len());
         written
@@ -231,6 +232,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_a_run_leaves_is_found_though_a_program_that_is_being_started_has_its_file_open() {
+        let folder = folder("copy");
+        let journal = Journal::create(&folder, "http://x:1", None).unwrap();
+        journal.hold(&token("a")).unwrap();
+        let copy = journal.lock().file.try_clone().unwrap();
+        drop(journal);
+        assert_eq!(leftovers(&folder).len(), 1);
+        drop(copy);
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
+    }
+
+    #[test]
     fn room_is_taken_before_it_is_needed() {
         let folder = folder("room");
         let journal = Journal::create(&folder, "http://x:1", None).unwrap();
@@ -249,7 +262,7 @@ pub(crate) mod tests {
 
     /// A state whose file has this length as far as it knows.
     fn state(folder: &Path, length: u64, held: Vec<Entry>) -> State {
-        let file = File::create(folder.join("x")).unwrap();
+        let file = Locked::wait(File::create(folder.join("x")).unwrap()).unwrap();
         State { file, held, length, room: 0, is_torn: false }
     }
 

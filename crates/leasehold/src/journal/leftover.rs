@@ -1,11 +1,12 @@
 //! The journals of runs that died: what is still to be revoked.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::line::{Entry, Header, Line, VERSION, What, encode, is_damaged, replay};
+use crate::locked::Locked;
 
 /// The largest journal that is read.
 const LIMIT: u64 = 64 << 20;
@@ -16,7 +17,7 @@ const SLACK: u64 = 60;
 #[derive(Debug)]
 pub struct Leftover {
     path: PathBuf,
-    file: File,
+    file: Locked,
     /// Who wrote it, and against which server.
     pub header: Header,
     /// What is still held.
@@ -32,7 +33,7 @@ impl Leftover {
             let _ = std::fs::remove_file(&self.path);
         } else {
             // If this line is lost, the next run finds it gone by itself.
-            let _ = self.file.write_all(encode(&Line::Gone(what.clone())).as_bytes());
+            let _ = (&*self.file).write_all(encode(&Line::Gone(what.clone())).as_bytes());
         }
     }
 
@@ -53,11 +54,11 @@ pub fn leftovers(folder: &Path) -> Vec<Leftover> {
 }
 
 fn leftover(path: &Path) -> Option<Leftover> {
-    let mut file =
+    let file =
         OpenOptions::new().read(true).append(true).custom_flags(nix::libc::O_NOFOLLOW).open(path).ok()?;
-    file.try_lock().ok()?;
+    let file = Locked::at_once(file)?;
     let mut text = Vec::new();
-    Read::by_ref(&mut file).take(LIMIT).read_to_end(&mut text).ok()?;
+    (&*file).take(LIMIT).read_to_end(&mut text).ok()?;
     let Some((header, held)) = replay(&text) else {
         set_aside(path, &text);
         return None;
@@ -114,6 +115,7 @@ mod tests {
     use crate::clock::wall_seconds;
     use crate::journal::Journal;
     use crate::journal::tests::{folder, token};
+    use std::fs::File;
     use std::time::Duration;
 
     #[test]
