@@ -14,8 +14,8 @@ use super::{Endpoint, Transport, Try};
 
 /// How long a node may take to tell its health.
 const GLANCE: Duration = Duration::from_millis(500);
-/// How long an election is waited for; one after a hang takes four seconds.
-const ELECTION: Duration = Duration::from_secs(6);
+/// How long a call waits for an election at the most; one after a hang takes four to six seconds.
+const ELECTION: Duration = Duration::from_secs(8);
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -31,11 +31,13 @@ enum View {
 
 impl Transport {
     /// Makes the leader the one that is asked next, if it is among the addresses. Waits for an election; without one
-    /// in time it is a node that answers. Otherwise the call itself will tell what is wrong.
-    pub(crate) async fn find_leader(&self) {
+    /// in time it is a node that answers. Otherwise the call itself will tell what is wrong. The call has taken so long
+    /// already.
+    pub(crate) async fn find_leader(&self, already: Duration) {
         if self.endpoints.len() > 1 {
+            let left = ELECTION.saturating_sub(already);
             // Where the look was at when the time was over is preferred already.
-            let _ = tokio::time::timeout(ELECTION, self.look_for_leader()).await;
+            let _ = tokio::time::timeout(left, self.look_for_leader()).await;
         }
     }
 
