@@ -2,7 +2,8 @@
 
 use crate::administrator::Administrator;
 use crate::deadline;
-use crate::process::{Process, free_port};
+use crate::port::Port;
+use crate::process::Process;
 use crate::program::{self, persist};
 use crate::server::listener;
 use crate::witness::{Question, Witness};
@@ -43,6 +44,8 @@ struct Node {
     folder: PathBuf,
     address: String,
     witness: Witness,
+    /// That of its clients and that of the other nodes. Nobody takes them while it is down.
+    _ports: [Port; 2],
 }
 
 impl Deref for Cluster {
@@ -170,13 +173,14 @@ impl Cluster {
 
 impl Node {
     fn start(folder: &Path, number: usize) -> Result<Self, String> {
-        let (port, cluster_port) = (free_port(), free_port());
+        let ports = [Port::reserve(), Port::reserve()];
+        let [port, cluster_port] = ports.each_ref().map(Port::number);
         fs::create_dir_all(folder.join("raft")).map_err(|error| error.to_string())?;
         let config = config(folder, number, port, cluster_port);
         fs::write(folder.join("server.hcl"), config).map_err(|error| error.to_string())?;
         let address = format!("http://127.0.0.1:{port}");
         let witness = Witness::new(&address);
-        Ok(Self { process: serve(folder)?, folder: folder.to_owned(), address, witness })
+        Ok(Self { process: serve(folder)?, folder: folder.to_owned(), address, witness, _ports: ports })
     }
 
     fn wait_until_up(&self) -> Result<(), String> {

@@ -3,7 +3,6 @@
 use crate::deadline;
 use crate::process::{self, End, Process};
 use crate::tools::{on_path, python_keyring};
-use rustix::process::Signal;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -70,7 +69,7 @@ impl Desktop {
 
     /// The keyring answers nobody, until it is locked or started again.
     pub fn stop_keyring(&self) {
-        self.keyring.as_ref().expect("a keyring").signal(Signal::STOP);
+        self.keyring.as_ref().expect("a keyring").stop();
     }
 
     /// The address of the bus, for `DBUS_SESSION_BUS_ADDRESS`.

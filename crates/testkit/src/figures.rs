@@ -14,13 +14,15 @@ pub fn record(key: &str, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random_hex;
 
     #[test]
     fn a_line_is_kept_and_written_over() {
+        let key = format!("test-of-figures-{}", random_hex());
         for line in ["first", "second"] {
-            record("test-of-figures", line);
+            record(&key, line);
         }
-        let file = workspace().join("target/reliability/test-of-figures.txt");
+        let file = workspace().join(format!("target/reliability/{key}.txt"));
         assert_eq!(fs::read_to_string(&file).unwrap(), "second\n");
         fs::remove_file(file).unwrap();
     }

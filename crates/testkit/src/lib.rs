@@ -35,6 +35,7 @@ mod canary;
 mod deadline;
 mod listener;
 mod log;
+mod port;
 mod tools;
 
 mod figures;
@@ -64,6 +65,7 @@ pub use desktop::Desktop;
 pub use figures::record;
 pub use listener::{Listener, answer};
 pub use log::Log;
+pub use port::Port;
 pub use postgres::Postgres;
 pub use providers::{Manner, Service, Upstream};
 pub use proxy::{Fault, Hole, Proxy, Tap};

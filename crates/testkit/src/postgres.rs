@@ -2,15 +2,17 @@
 
 use crate::canary::canary;
 use crate::deadline;
-use crate::process::{self, End, Process, free_port};
+use crate::port::Port;
+use crate::process::{self, End, Process};
 use crate::tools::{on_path, postgres_folder};
+use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// How often a start is tried: the free port may be taken by somebody else.
+/// How often a start is tried, which on a busy machine may take too long.
 const ATTEMPTS: usize = 5;
 
 /// The account that Debian's package makes. The server refuses to run as root, so root runs it as this one.
@@ -23,7 +25,7 @@ const USER: &str = "leasehold";
 pub struct Postgres {
     _process: Process,
     folder: TempDir,
-    port: u16,
+    port: Port,
     password: String,
 }
 
@@ -58,7 +60,7 @@ impl Postgres {
 
     /// The address with another login in it.
     pub fn url_for(&self, user: &str, password: &str) -> String {
-        format!("postgresql://{user}:{password}@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+        format!("postgresql://{user}:{password}@127.0.0.1:{}/postgres?sslmode=disable", self.port.number())
     }
 
     /// All roles that may log in, the superuser among them.
@@ -82,8 +84,8 @@ impl Postgres {
         let password = canary("postgres");
         let account = account(folder.path())?;
         make_cluster(programs, folder.path(), account, &password)?;
-        let port = free_port();
-        let process = run(programs, folder.path(), account, port)?;
+        let port = Port::reserve();
+        let process = run(programs, folder.path(), account, port.number())?;
         let mut postgres = Self { _process: process, folder, port, password };
         postgres.wait_until_ready()?;
         Ok(postgres)
@@ -105,8 +107,10 @@ impl Postgres {
     fn run(&self, sql: &str, user: &str, password: &str) -> Result<String, String> {
         let psql = on_path("psql").ok_or("no `psql` on the PATH: run `apt-get install postgresql`")?;
         let mut command = Command::new(psql);
+        // Nothing of the caller's, such as PGOPTIONS or PGSSLMODE, is to count.
+        command.env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         command.args(["--no-psqlrc", "--tuples-only", "--no-align", "--command", sql]);
-        command.args(["--host=127.0.0.1", &format!("--port={}", self.port), "--dbname=postgres"]);
+        command.args(["--host=127.0.0.1", &format!("--port={}", self.port.number()), "--dbname=postgres"]);
         command.arg(format!("--username={user}")).arg("--no-password").env("PGPASSWORD", password);
         finished(command)
     }

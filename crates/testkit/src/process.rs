@@ -3,7 +3,6 @@
 use crate::deadline;
 use crate::tools::on_path;
 use rustix::process::{Pid, Signal, kill_process_group};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -77,12 +76,16 @@ impl Process {
     pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
         let threads = format!("/proc/{}/task", self.child.id());
-        let stats = || {
-            fs::read_dir(&threads).into_iter().flatten().flatten().map(|thread| thread.path().join("stat"))
+        let stats = || -> Vec<_> {
+            let threads = fs::read_dir(&threads).into_iter().flatten().flatten();
+            threads.map(|thread| fs::read_to_string(thread.path().join("stat"))).collect()
         };
-        let is_stopped = |stat: String| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'));
-        let all = || stats().all(|stat| fs::read_to_string(stat).map_or(true, is_stopped)).then_some(());
-        assert!(deadline::wait_for(deadline::START, all).is_some(), "it goes on after SIGSTOP");
+        let is_stopped = |stat: &str| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'));
+        // A thread that is gone by now does not run.
+        let all = |stats: &[io::Result<String>]| stats.iter().flatten().all(|stat| is_stopped(stat));
+        let is_so = || Some(stats()).filter(|stats| !stats.is_empty() && all(stats));
+        let stopped = deadline::wait_for(deadline::START, is_so);
+        assert!(stopped.is_some(), "it goes on after SIGSTOP, or has ended: {:?}", stats());
     }
 
     /// Whether it has ended by itself; reaps it if so.
@@ -107,12 +110,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// A loopback port that was free a moment ago. Somebody else may take it, so starting has to be tried again.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on the loopback");
-    listener.local_addr().expect("the port of a bound socket").port()
 }
 
 type Order = (Command, Sender<io::Result<Child>>);

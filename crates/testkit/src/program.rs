@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::Stdio;
 
-/// How often a start is tried: a free port may be taken by another server that starts at the same time.
+/// How often a start is tried, which on a busy machine may take too long.
 const ATTEMPTS: usize = 5;
 
 /// Starts `bao server ARGUMENTS` with an empty environment, so that no `VAULT_*` or `BAO_*` of the caller steers it,

@@ -7,10 +7,11 @@ mod tap;
 pub use tap::{Hole, Tap};
 
 use crate::deadline;
+use crate::port::Port;
 use answer::Manner;
 use request::{Request, Requests};
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -59,14 +60,18 @@ impl Fault {
     }
 }
 
+/// How long it is waited for a request, on the slowest machine that runs the tests.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A proxy on a free loopback port, gone when dropped.
 pub struct Proxy {
-    address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     upstream: SocketAddr,
+    /// Its own, which nobody takes while it is shut.
+    port: Port,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -95,18 +100,17 @@ impl Proxy {
     pub fn start(upstream: &str) -> Self {
         let host = upstream.strip_prefix("http://").expect("the proxy reads plain HTTP only");
         let upstream = host.parse().expect("an address such as http://127.0.0.1:8200");
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on the loopback");
-        let address = listener.local_addr().expect("the port of a bound socket");
+        let port = Port::reserve();
         let state = Mutex::new(State { listening: true, ..State::default() });
-        let shared = Arc::new(Shared { upstream, state, changed: Condvar::new() });
-        let doorman = Arc::clone(&shared);
-        thread::spawn(move || doorman.keep_door(listener, address));
-        Self { address, shared }
+        let shared = Arc::new(Shared { upstream, port, state, changed: Condvar::new() });
+        let (doorman, listener) = (Arc::clone(&shared), shared.listen());
+        thread::spawn(move || doorman.keep_door(listener));
+        Self { shared }
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn address(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.shared.address())
     }
 
     /// What happens to all requests from now on; forgets what [`set_for`](Self::set_for) said.
@@ -144,7 +148,7 @@ impl Proxy {
         self.shared.lock().arrived(part).map(|arrived| arrived.head.clone()).collect()
     }
 
-    /// Waits until `count` requests whose line holds `part` have arrived. Panics after ten seconds.
+    /// Waits until `count` requests whose line holds `part` have arrived. Panics after half a minute.
     pub fn wait_for(&self, part: &str, count: usize) {
         let arrived = |state: &State| state.arrived(part).count() >= count;
         self.wait_until(&format!("{count} requests of `{part}` have arrived"), arrived);
@@ -152,13 +156,13 @@ impl Proxy {
 
     fn wait_until(&self, what: &str, is_so: impl Fn(&State) -> bool) {
         let (state, changed) = (self.shared.lock(), &self.shared.changed);
-        let waited = changed.wait_timeout_while(state, deadline::START, |state| !is_so(state));
+        let waited = changed.wait_timeout_while(state, PATIENCE, |state| !is_so(state));
         assert!(!waited.expect(SOUND).1.timed_out(), "waited in vain until {what}");
     }
 
     /// Makes the thread that accepts connections look at the state.
     fn wake_doorman(&self) {
-        let _ = TcpStream::connect(self.address);
+        let _ = TcpStream::connect(self.shared.address());
     }
 }
 
@@ -209,8 +213,16 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port.number()).into()
+    }
+
+    fn listen(&self) -> TcpListener {
+        TcpListener::bind(self.address()).expect("the port that is kept for this")
+    }
+
     /// Accepts connections until the proxy is dropped. The port is shut while connections are refused.
-    fn keep_door(self: &Arc<Self>, mut listener: TcpListener, address: SocketAddr) {
+    fn keep_door(self: &Arc<Self>, mut listener: TcpListener) {
         loop {
             if let Ok((client, _)) = listener.accept() {
                 let shared = Arc::clone(self);
@@ -219,7 +231,7 @@ impl Shared {
             if self.is_refusing() {
                 drop(listener);
                 self.wait_while_refusing();
-                listener = TcpListener::bind(address).expect("nobody took the port of the proxy meanwhile");
+                listener = self.listen();
                 self.change(|state| state.listening = true);
             }
             if self.lock().closed {
@@ -233,6 +245,9 @@ impl Shared {
     }
 
     fn wait_while_refusing(&self) {
+        // A program that is just being started has the listener, too, until it is under way.
+        let is_shut = || TcpStream::connect(self.address()).is_err().then_some(());
+        deadline::wait_for(PATIENCE, is_shut).expect("a port at which nobody listens");
         self.change(|state| state.listening = false);
         let refusing = |state: &mut State| matches!(state.fault, Fault::Refuse) && !state.closed;
         drop(self.changed.wait_while(self.lock(), refusing).expect(SOUND));

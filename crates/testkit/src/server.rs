@@ -4,7 +4,8 @@ use crate::administrator::Administrator;
 use crate::canary::canary;
 use crate::deadline;
 use crate::disk::Disk;
-use crate::process::{Process, free_port};
+use crate::port::Port;
+use crate::process::Process;
 use crate::program::{self, persist};
 use crate::witness::{Question, Witness};
 use rustix::process::Signal;
@@ -22,6 +23,8 @@ pub struct Server {
     root: Administrator,
     unseal_key: String,
     disk: Option<Disk>,
+    /// Its own, and that at which the witness looks if the first speaks TLS.
+    _ports: [Port; 2],
 }
 
 /// What one start is asked for.
@@ -57,7 +60,8 @@ impl Server {
         Self::launch(Plan { audit: true, ..Plan::default() })
     }
 
-    /// Starts a server with more configuration in HCL, such as an audit device or another listener:
+    /// Starts a server with more configuration in HCL, such as an audit device or another listener, whose port is one that
+    /// the caller [keeps](crate::Port):
     ///
     /// ```no_run
     /// # use leasehold_testkit::Server;
@@ -139,8 +143,9 @@ impl Server {
         let text = |error: std::io::Error| error.to_string();
         let folder = TempDir::with_prefix("leasehold-server-").map_err(text)?;
         let disk = plan.audit.then(|| Disk::new(folder.path())).transpose().map_err(text)?;
-        let (port, root_token) = (free_port(), canary("root-token"));
-        let (scheme, witness_port) = if plan.tls { ("https", free_port()) } else { ("http", port) };
+        let (ports, root_token) = ([Port::reserve(), Port::reserve()], canary("root-token"));
+        let [port, second] = ports.each_ref().map(Port::number);
+        let (scheme, witness_port) = if plan.tls { ("https", second) } else { ("http", port) };
         let mut config = plan.config.to_owned();
         config += &disk.as_ref().map(Disk::device).unwrap_or_default();
         if plan.tls {
@@ -157,6 +162,7 @@ impl Server {
             unseal_key: String::new(),
             folder,
             disk,
+            _ports: ports,
         };
         server.wait_until_ready()?;
         Ok(server)
@@ -181,6 +187,7 @@ pub struct EmptyServer {
     // Ended before its folder goes.
     _process: Process,
     _folder: TempDir,
+    _port: Port,
     address: String,
 }
 
@@ -198,17 +205,18 @@ impl EmptyServer {
     fn attempt() -> Result<Self, String> {
         let text = |error: std::io::Error| error.to_string();
         let folder = TempDir::with_prefix("leasehold-server-").map_err(text)?;
-        let port = free_port();
+        let port = Port::reserve();
         let config = folder.path().join("server.hcl");
-        fs::write(&config, format!("storage \"inmem\" {{}}\n{}", listener(port, ""))).map_err(text)?;
+        let listener = listener(port.number(), "");
+        fs::write(&config, format!("storage \"inmem\" {{}}\n{listener}")).map_err(text)?;
         let process = program::serve(folder.path(), &[format!("-config={}", config.display())])?;
-        let address = format!("http://127.0.0.1:{port}");
+        let address = format!("http://127.0.0.1:{}", port.number());
         let witness = Witness::new(&address);
         let question = || Question { method: "GET", path: "sys/init", ..Question::by("") };
         let is_up = || (witness.ask(question()).ok()?.0 == 200).then_some(());
         let ready = deadline::wait_for(deadline::START, is_up);
         ready.ok_or_else(|| program::told("not ready", folder.path()))?;
-        Ok(Self { _process: process, _folder: folder, address })
+        Ok(Self { _process: process, _folder: folder, _port: port, address })
     }
 }
 

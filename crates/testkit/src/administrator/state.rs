@@ -1,6 +1,7 @@
 //! What a test looks at on its server: which tokens and leases are alive.
 
 use super::Administrator;
+use crate::deadline;
 use serde_json::{Value, json};
 
 impl Administrator {
@@ -9,11 +10,17 @@ impl Administrator {
         self.list("auth/token/accessors")
     }
 
-    /// Whether the token of that accessor is alive.
+    /// Whether the token of that accessor is alive. A server that cannot know it now, since it was sealed a moment ago or
+    /// has just become the leader, is asked again for a while.
     pub fn is_alive(&self, accessor: &str) -> bool {
-        let (status, _) =
-            self.api("POST", "auth/token/lookup-accessor", Some(json!({ "accessor": accessor })));
-        status == 200
+        let look = || self.api("POST", "auth/token/lookup-accessor", Some(json!({ "accessor": accessor })));
+        let answer = deadline::wait_for(deadline::START, || match look() {
+            (200, _) => Some(true),
+            (400 | 403 | 404, _) => Some(false),
+            (500.., _) => None,
+            (status, reply) => panic!("lookup-accessor: {status} {reply}"),
+        });
+        answer.unwrap_or_else(|| panic!("the server knows of no token: {:?}", look()))
     }
 
     /// The leases alive below a prefix such as `database/creds/app`, by their full ids.
