@@ -8,7 +8,7 @@ use leasehold::credential::Credential;
 use leasehold_testkit::{AppRole, Fault, Postgres, Proxy, Server, record};
 use serde_json::json;
 
-use crate::run::{CHILD, DYNAMIC, LOGIN, Run, STATIC, accessor, approle, field, identity};
+use crate::run::{CHILD, DYNAMIC, LOGIN, PATIENCE, Run, STATIC, accessor, approle, field, identity};
 
 /// How soon a caller has an answer, and how soon a token is good once the server is back.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -195,15 +195,21 @@ async fn new_ask(run: &Run, slot: SlotId, away: Away) -> Duration {
 /// Waits until all of these are held and the server knows them.
 async fn good(server: &Server, tokens: &[&Credential]) {
     let is_good = |token: &&Credential| token.hold().is_some() && server.is_alive(&accessor(token));
-    let mut beat = tokio::time::interval(BEAT);
-    while !tokens.iter().all(is_good) {
-        beat.tick().await;
-    }
+    let all_good = async {
+        let mut beat = tokio::time::interval(BEAT);
+        while !tokens.iter().all(is_good) {
+            beat.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_good).await.expect("tokens that are good again");
 }
 
 async fn held(lease: &Credential) {
     let mut lease = lease.clone();
-    while lease.hold().is_none() {
-        lease.changed().await;
-    }
+    let is_held = async {
+        while lease.hold().is_none() {
+            lease.changed().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_held).await.expect("a lease that is held again");
 }

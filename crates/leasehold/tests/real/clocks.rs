@@ -47,8 +47,8 @@ async fn row_26_after_eight_hours_asleep_no_dead_token_is_served() {
         changed(&mut login).await;
     }
     let healthy = woken.elapsed();
-    assert!(withdrawn < Duration::from_millis(1200), "{withdrawn:?}");
-    assert!(healthy < Duration::from_millis(1500), "{healthy:?}");
+    assert!(withdrawn < Duration::from_secs(2), "{withdrawn:?}");
+    assert!(healthy < Duration::from_secs(3), "{healthy:?}");
     let after = proxy.requests("").split_off(before);
     assert!(after[0].contains("login"), "nothing was asked with the dead token: {after:?}");
     assert_eq!((proxy.requests("login").len(), field(&secret, "a").as_str()), (2, "one"));
@@ -95,7 +95,7 @@ async fn row_26_after_a_nap_each_token_is_looked_up_once_and_replaced_if_it_was_
         changed(&mut login).await;
     }
     let healthy = woken.elapsed();
-    assert!(healthy < Duration::from_secs(2), "{healthy:?}");
+    assert!(healthy < Duration::from_secs(3), "{healthy:?}");
     assert_eq!((proxy.requests("lookup-self").len(), proxy.requests("login").len()), (2, 2));
     assert!(run.stop().await.is_empty());
 }

@@ -1,7 +1,7 @@
 //! Lives that cannot go on: what cannot be renewed is replaced while it is still good.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leasehold::core::event::{End, Event};
 use leasehold::core::name::VaultReference;
@@ -148,12 +148,13 @@ async fn a_login_whose_answer_is_lost_is_made_again_by_the_engine_alone() {
     let proxy = Proxy::start(server.address());
     let role = approle(&server, json!({ "token_ttl": "10m" }));
     proxy.set_for("login", Fault::Cut(0), 1);
+    let begin = Instant::now();
     let mut run = Run::start(&proxy.address(), identity(&role), &journal(&server));
     let failure = run.ask(LOGIN, Scope::Login, None).await.unwrap_err();
     assert_eq!((failure.kind(), proxy.requests("login").len()), (Kind::Unreachable, 1));
-    let ((), time) =
-        timed(run.wait_for(1, |event| matches!(event, Event::Obtained { slot: LOGIN, .. }))).await;
-    assert!(time >= Duration::from_millis(900) && time < Duration::from_secs(3), "{time:?}");
+    run.wait_for(1, |event| matches!(event, Event::Obtained { slot: LOGIN, .. })).await;
+    let time = begin.elapsed();
+    assert!(time >= Duration::from_secs(1) && time < Duration::from_secs(4), "{time:?}");
     assert_eq!(proxy.requests("login").len(), 2);
     assert!(run.stop().await.is_empty());
 }

@@ -1,7 +1,6 @@
 //! Logging in, by every method that can be had on one machine. LDAP would take a directory server.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use leasehold::vault::Operation;
 use leasehold::vault::reply::Auth;
 use leasehold::vault::secret::Write;
 use leasehold::vault::token::{Lookup, Record, Subject};
-use leasehold_testkit::{Canaries, Proxy, Server, canary};
+use leasehold_testkit::{Canaries, Port, Proxy, Server, canary};
 use serde_json::{Value, json};
 
 use crate::ground::{Folder, assert_failure, authority, certificate, namespace, openssl, root, settings};
@@ -295,9 +294,9 @@ async fn a_service_account() {
     assert_eq!(failure.kind(), Kind::NeedsLogin, "{failure}");
 }
 
-fn tls_listener(folder: &Path, more: &str) -> (String, String) {
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-    let at = folder.display();
+/// Its address, and what opens it in HCL.
+fn tls_listener(port: &Port, folder: &Path, more: &str) -> (String, String) {
+    let (port, at) = (port.number(), folder.display());
     let listener = format!(
         "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_cert_file = \"{at}/server.pem\"\n \
          tls_key_file = \"{at}/server.key\"\n tls_client_ca_file = \"{at}/ca.pem\"\n {more}\n}}\n"
@@ -311,8 +310,9 @@ async fn the_certificate_of_the_connection() {
     authority(&folder.0);
     certificate(&folder.0, "server", "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n", 1);
     certificate(&folder.0, "web", "extendedKeyUsage=clientAuth\nbasicConstraints=CA:FALSE\n", 1);
-    let (open, first) = tls_listener(&folder.0, "");
-    let (strict, second) = tls_listener(&folder.0, "tls_require_and_verify_client_cert = true");
+    let ports = [Port::reserve(), Port::reserve()];
+    let (open, first) = tls_listener(&ports[0], &folder.0, "");
+    let (strict, second) = tls_listener(&ports[1], &folder.0, "tls_require_and_verify_client_cert = true");
     let server = Server::start_with(&format!("{first}{second}"));
     server.auth_method("cert", "cert");
     let ca = fs::read_to_string(folder.0.join("ca.pem")).unwrap();

@@ -16,7 +16,7 @@ use leasehold::vault::system::Condition;
 use leasehold::vault::token::{Create, Lookup, Subject};
 use leasehold::vault::wrapping::{Unwrap, Wrap};
 use leasehold::vault::{Login, kv};
-use leasehold_testkit::{Fault, Hole, Postgres, Proxy, Server, Tap, canary, random_hex};
+use leasehold_testkit::{Fault, Hole, Port, Postgres, Proxy, Server, Tap, canary, random_hex};
 use serde_json::json;
 
 use crate::ground::{Folder, assert_failure, authority, certificate, client, root, settings, timed};
@@ -115,12 +115,12 @@ async fn a_certificate_that_has_expired_is_told_so() {
     let folder = Folder::new();
     let ca = authority(&folder.0);
     certificate(&folder.0, "old", "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n", -1);
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-    let at = folder.0.display();
+    let (port, at) = (Port::reserve(), folder.0.display());
     let _server = Server::start_with(&format!(
-        "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_cert_file = \"{at}/old.pem\"\n tls_key_file = \"{at}/old.key\"\n}}"
+        "listener \"tcp\" {{\n address = \"127.0.0.1:{}\"\n tls_cert_file = \"{at}/old.pem\"\n tls_key_file = \"{at}/old.key\"\n}}",
+        port.number()
     ));
-    let address = format!("https://127.0.0.1:{port}");
+    let address = format!("https://127.0.0.1:{}", port.number());
     let settings =
         TransportSettings { tls: Tls { ca_file: Some(ca), ..Tls::default() }, ..settings(&[&address]) };
     assert_failure(
@@ -155,13 +155,14 @@ async fn a_unix_socket_is_an_address() {
 async fn a_sealed_node_hands_over_to_the_next() {
     let (sealed, server) = (Server::start(), Server::start());
     sealed.seal();
-    let client = client(&[sealed.address(), server.address()], server.root_token());
-    let (created, time) = timed(client.send(&Create::default())).await;
+    let both = client(&[sealed.address(), server.address()], server.root_token());
+    let (created, time) = timed(both.send(&Create::default())).await;
     assert!(created.is_ok(), "a sealed node carries nothing out");
-    between(time, 0.0, 0.5);
-    let (failure, time) = timed(root(&sealed).send(&Create::default())).await;
-    assert_eq!(failure.unwrap_err().kind(), Kind::Sealed);
-    between(time, 0.0, 0.1);
+    between(time, 0.0, 1.5);
+    let proxy = Proxy::start(sealed.address());
+    let alone = client(&[&proxy.address()], sealed.root_token());
+    assert_eq!(alone.send(&Create::default()).await.unwrap_err().kind(), Kind::Sealed);
+    assert_eq!(proxy.requests("token/create").len(), 1, "it is not asked again");
 }
 
 fn between(time: Duration, least: f64, most: f64) {
@@ -178,7 +179,7 @@ async fn the_next_address_is_asked_when_one_does_not_answer() {
     let refused = client(&[&address, server.address()], server.root_token());
     let (read, time) = timed(refused.read_kv_secret("secret/db")).await;
     assert!(read.is_ok());
-    between(time, 0.0, 0.5);
+    between(time, 0.0, 1.5);
     assert!(refused.send(&Create::default()).await.is_ok(), "it stays with the one that answers");
     let anew = client(&[&address, server.address()], server.root_token());
     assert!(anew.send(&Create::default()).await.is_ok(), "a refused create was surely not carried out");
@@ -187,7 +188,7 @@ async fn the_next_address_is_asked_when_one_does_not_answer() {
     let hung = client(&[&address, server.address()], server.root_token());
     let (read, time) = timed(hung.read_kv_secret("secret/db")).await;
     assert!(read.is_ok());
-    between(time, 3.0, 3.5);
+    between(time, 3.0, 5.0);
     assert!(proxy.requests("POST").is_empty());
 
     let full = Hole::open();
@@ -196,7 +197,7 @@ async fn the_next_address_is_asked_when_one_does_not_answer() {
     let (created, time) = timed(silent.send(&Create::default())).await;
     assert!(created.is_ok(), "nothing was sent to the first");
     // The look for the leader waits for half a second.
-    between(time, 0.5, 1.0);
+    between(time, 0.5, 2.0);
     let message = format!("cannot reach {hole}: no connection in time");
     let failure = client(&[&hole], "").send(&login()).await.unwrap_err();
     assert_failure(&failure, Kind::Unreachable, &message, "is the server running, and is VAULT_ADDR right?");
@@ -212,7 +213,7 @@ async fn a_handshake_that_hangs_is_a_connection_that_hangs() {
     client.set_token(Secret::new(server.root_token()), None);
     let (created, time) = timed(client.send(&Create::default())).await;
     assert!(created.is_ok(), "nothing was sent to the first: {created:?}");
-    between(time, 0.5, 1.1);
+    between(time, 0.5, 2.0);
 }
 
 fn login() -> Login {
@@ -230,13 +231,13 @@ async fn a_try_takes_three_seconds_at_most() {
     let message = format!("cannot reach {}: no answer in time", proxy.address());
     assert_eq!((failure.kind(), failure.message()), (Kind::Unreachable, &*message));
     assert_eq!(failure.retry(), Retry::Ambiguous);
-    between(time, 3.0, 3.3);
+    between(time, 3.0, 4.5);
     assert_eq!(proxy.requests("login").len(), 1);
     let short =
         TransportSettings { try_timeout: Duration::from_millis(200), ..settings(&[&proxy.address()]) };
     let (failure, time) = timed(health(&short)).await;
     assert_eq!(failure.unwrap_err().kind(), Kind::Unreachable);
-    between(time, 0.6, 1.2);
+    between(time, 0.6, 2.0);
     assert_eq!(proxy.requests("health").len(), 3, "what is harmless twice is tried three times");
 }
 
@@ -376,7 +377,7 @@ async fn a_server_that_asks_for_a_pause_gets_it() {
     let client = client(&[&busy.address()], "s.token");
     let (read, time) = timed(client.read_kv_secret("secret/db")).await;
     assert!(read.is_ok());
-    between(time, 1.0, 1.5);
+    between(time, 1.0, 2.5);
     let behind = Listener::start(|request| match request.contains("forward-active-node") {
         true => kv(request),
         false => answer(412, "retry-after: 0\r\n", r#"{"errors":[]}"#),
@@ -384,14 +385,14 @@ async fn a_server_that_asks_for_a_pause_gets_it() {
     let (read, time) =
         timed(crate::ground::client(&[&behind.address()], "x").read_kv_secret("secret/db")).await;
     assert!(read.is_ok(), "the leader is asked through the node that is behind");
-    between(time, 0.1, 1.0);
+    between(time, 0.1, 2.0);
     assert_eq!(behind.requests().len(), 4, "two reads, each after a rest");
     let created = Listener::start(|_| answer(429, "retry-after: 60\r\n", r#"{"errors":[]}"#));
     let (failure, time) = timed(crate::ground::client(&[&created.address()], "x").health_check()).await;
     let failure = failure.unwrap_err();
     assert_eq!(failure.kind(), Kind::Throttled);
     assert_eq!(failure.retry(), Retry::After(Some(Duration::from_secs(60))));
-    between(time, 0.0, 0.5);
+    between(time, 0.0, 2.0);
     assert_eq!(created.requests().len(), 1);
 }
 

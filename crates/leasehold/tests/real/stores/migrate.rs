@@ -9,7 +9,10 @@ use super::*;
 use crate::ground::Folder;
 
 fn sealed(folder: &Folder, name: &str) -> SealedFile {
-    SealedFile::at(folder.0.join(name), SealKey::Key(Source::Value(Secret::new("a key for tests"))))
+    SealedFile::at(
+        folder.0.join(name),
+        SealKey::Key(Source::Value(Secret::new("a key for tests, of enough bytes"))),
+    )
 }
 
 /// Names, what was done about them, and whether they went at the old place.

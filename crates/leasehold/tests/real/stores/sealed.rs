@@ -7,15 +7,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use leasehold::core::name::StoreKind;
+use leasehold::core::name::{Reference, StoreKind};
 use leasehold::core::{Failure, Kind, Secret};
 use leasehold::identity::Source;
 use leasehold::store::{SealKey, SealedFile, Store};
 use leasehold::workstation::{Choice, Purpose, Seal, StoreSettings, Stores};
-use leasehold_testkit::{Canaries, record};
+use leasehold_testkit::{Canaries, Desktop, record};
 
 use super::*;
 use crate::ground::{Folder, timed};
+use crate::run::PATIENCE;
 
 /// The file that a writer of its own writes, and what: `PREFIX COUNT LENGTH`.
 const PATH: &str = "LEASEHOLD_TEST_SEALED_FILE";
@@ -26,7 +27,7 @@ fn key(text: &str) -> SealKey {
 }
 
 fn sealed(path: impl AsRef<Path>) -> SealedFile {
-    SealedFile::at(path.as_ref(), key("a key for tests"))
+    SealedFile::at(path.as_ref(), key("a key for tests, of enough bytes"))
 }
 
 /// Not a test of its own: the program that others start. It says what came of each entry.
@@ -100,29 +101,46 @@ async fn eight_processes_at_once_lose_nothing() {
 /// Whoever draws another key, or a second time, locks the others out for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn the_first_writers_at_once_draw_one_key() {
-    for _ in 0..20 {
+    let (desktop, home) = (Desktop::start(), Folder::new());
+    let in_file = format!("file://{}", home.0.join("key").display());
+    let at = |place: &str| Seal::Key(Reference::parse(place).unwrap());
+    for n in 0..20 {
         let folder = Folder::new();
-        let stores = || {
-            Stores::new(StoreSettings {
-                choice: Some(Choice::Store(StoreKind::Sealed)),
-                bus: String::new(),
-                sealed_file: folder.0.join("data/sealed"),
-                seal: Seal::Drawn(folder.0.join("config/sealed.key")),
-            })
-        };
-        let writers = (0..8).map(|n| {
-            let stores = stores();
-            tokio::spawn(async move {
-                let file = stores.store(StoreKind::Sealed, Purpose::Write).await.unwrap();
-                put(&*file, &entry("agent_vault", &n.to_string()), "canary").await;
-            })
-        });
-        for writer in writers.collect::<Vec<_>>() {
-            writer.await.unwrap();
+        let seals = [Seal::Drawn(folder.0.join("config/sealed.key")), at(&format!("{in_file}-{n}"))];
+        for seal in seals {
+            draw_at_once(&folder.0.join(format!("data/{n}")), seal, &desktop).await;
+            fs::remove_dir_all(folder.0.join("data")).unwrap();
         }
-        let file = stores().store(StoreKind::Sealed, Purpose::Read).await.unwrap();
-        assert_eq!(listed(&*file, "agent_vault").await.len(), 8);
     }
+    for n in 0..3 {
+        let seal = at(&format!("keyring://leasehold/{n}"));
+        draw_at_once(&home.0.join(format!("{n}/sealed")), seal, &desktop).await;
+    }
+}
+
+/// Eight writers find neither the file nor its key, and all that they put there is there in the end.
+async fn draw_at_once(file: &Path, seal: Seal, desktop: &Desktop) {
+    let settings = StoreSettings {
+        choice: Some(Choice::Store(StoreKind::Sealed)),
+        bus: desktop.bus(),
+        sealed_file: file.to_owned(),
+        seal,
+        note: file.with_file_name("store"),
+    };
+    let writers = (0..8).map(|n| {
+        let stores = Stores::new(settings.clone());
+        tokio::spawn(async move {
+            let nothing = stores.store(StoreKind::Sealed, Purpose::Read).await.unwrap();
+            assert_eq!(nothing.find(&entry("agent_vault", "x")).await.unwrap_err().kind(), Kind::NotFound);
+            let file = stores.store(StoreKind::Sealed, Purpose::Write).await.unwrap();
+            put(&*file, &entry("agent_vault", &n.to_string()), "canary").await;
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let file = Stores::new(settings).store(StoreKind::Sealed, Purpose::Read).await.unwrap();
+    assert_eq!(listed(&*file, "agent_vault").await.len(), 8);
 }
 
 #[tokio::test]
@@ -134,7 +152,12 @@ async fn a_writer_that_is_killed_tears_nothing() {
     for n in 0..20 {
         let mut writer = writer(&["env"], file.path(), &format!("{n} 1000000 40"));
         let entries = async || file.list("agent_vault").await.unwrap().len();
-        while entries().await < before + 3 {}
+        let written = async {
+            while entries().await < before + 3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, written).await.expect("a writer that writes");
         writer.kill().unwrap();
         writer.wait().unwrap();
         before = entries().await;
@@ -142,7 +165,7 @@ async fn a_writer_that_is_killed_tears_nothing() {
     assert_eq!(found(&file, &entry("agent_vault", "first")).await, "canary");
     let (outcome, took) = timed(file.put(&entry("agent_vault", "last"), &Secret::new("x"))).await;
     outcome.unwrap();
-    assert!(took < Duration::from_secs(1), "the lock of the dead is free: {took:?}");
+    assert!(took < Duration::from_secs(5), "the lock of the dead is free: {took:?}");
 }
 
 /// Runs a writer on a small disk of its own, where a user is root: `SIZE`, then the words of the script.
@@ -281,14 +304,24 @@ async fn a_key_file_opens_in_a_moment() {
 async fn a_passphrase_costs_once_a_process() {
     let folder = Folder::new();
     let passphrase = SealKey::Passphrase(Source::Value(Secret::new("correct horse battery staple")));
-    let (file, key) = (SealedFile::at(folder.0.join("secrets"), passphrase), entry("agent_vault", "a"));
-    let (outcome, first) = timed(file.put(&key, &Secret::new("canary"))).await;
+    let at = || SealedFile::at(folder.0.join("secrets"), passphrase.clone());
+    let key = entry("agent_vault", "a");
+    put(&at(), &key, "canary").await;
+    let file = at();
+    let (outcome, first) = timed(file.find(&key)).await;
     outcome.unwrap();
-    for secret in ["two", "three"] {
-        let (outcome, again) = timed(file.put(&key, &Secret::new(secret))).await;
+    // Of each the fastest: a busy disk or machine may hold one up.
+    let (mut puts, mut finds) = (Vec::new(), Vec::new());
+    for secret in ["two", "three", "four", "five"] {
+        let (outcome, put) = timed(file.put(&key, &Secret::new(secret))).await;
         outcome.unwrap();
-        assert!(again < first / 2, "{again:?} after {first:?}");
-        assert_eq!(found(&file, &key).await, secret);
+        let (outcome, find) = timed(file.find(&key)).await;
+        assert_eq!(outcome.unwrap().expose(), secret);
+        puts.push(put);
+        finds.push(find);
+    }
+    for again in [puts.iter().min(), finds.iter().min()] {
+        assert!(again < Some(&(first / 2)), "{again:?} after {first:?}");
     }
     record("sealed-passphrase", &format!("a passphrase is turned into a key in {first:.0?}, once a process"));
 }
