@@ -53,7 +53,15 @@ impl EnvFile {
     ///
     /// `NotFound`: there is none. `Invalid`: all lines that are no variables, by their numbers; their text is not told.
     pub fn load(path: &Path) -> Result<Self, Failure> {
-        let text = read(path)?;
+        Self::of_text(path, read(path)?)
+    }
+
+    /// Reads a text that came from elsewhere; the path is told where it has faults.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn of_text(path: &Path, text: Secret) -> Result<Self, Failure> {
         let variables = parse(text.expose()).map_err(|faults| {
             let told: String = faults
                 .iter()

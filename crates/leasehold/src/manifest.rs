@@ -1,5 +1,6 @@
 //! The manifest: which providers there are, and where the key of each rests. It holds pointers, never a key.
 
+mod key;
 mod check;
 mod schema;
 
@@ -7,14 +8,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use leasehold_core::name::Reference;
+use leasehold_core::name::{Place, Reference};
 use leasehold_core::{Failure, Kind};
 use serde_json::{Map, Value, json};
 
 use crate::files;
-pub use check::{ManifestFault, looks_like_a_key};
+use crate::likeness::nearest;
+pub use check::ManifestFault;
+pub use key::looks_like_a_key;
 pub use schema::schema;
 
 /// The service under which the keyring keeps what a plain pointer names.
@@ -23,6 +26,11 @@ pub const SERVICE: &str = "agent_vault";
 pub const LAST: u32 = 10_000;
 /// The largest manifest that is read.
 const LIMIT: u64 = 16 << 20;
+/// So many links are followed, as by Linux.
+const MOST_LINKS: usize = 40;
+const NO_PROVIDER: &str = "write a provider into the manifest; docs/manifest.md shows some";
+/// So many providers are told where one is looked for that is not there.
+const TOLD: usize = 20;
 
 /// A manifest. What it does not know of it keeps: other programs have keys of their own there.
 ///
@@ -78,9 +86,9 @@ pub enum Pointer {
 pub struct ManifestFaults(pub Vec<ManifestFault>);
 
 impl Manifest {
-    /// Reads the text of a manifest, or tells all that is wrong with it.
+    /// Reads the text of a manifest, or tells all that is wrong with it. A byte order mark before it is left out.
     pub fn parse(text: &str) -> Result<Self, ManifestFaults> {
-        let document = check::document(text)?;
+        let document = check::document(text.strip_prefix('\u{feff}').unwrap_or(text))?;
         let providers = document.get("providers").and_then(Value::as_object);
         let mut providers: Vec<_> =
             providers.into_iter().flatten().map(|(name, value)| provider(name, value)).collect();
@@ -126,10 +134,10 @@ impl Manifest {
         text
     }
 
-    /// Writes it in one step, for this user alone. A link is followed, so that it stays a link.
+    /// Writes it in one step, for this user alone. A link is followed, so that it stays a link, even if it leads to nothing
+    /// yet.
     pub fn save(&self, path: &Path) -> Result<(), Failure> {
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        write(&path, &self.to_text()).map_err(|error| {
+        write(path, &self.to_text()).map_err(|error| {
             let kind =
                 if error.kind() == io::ErrorKind::PermissionDenied { Kind::Denied } else { Kind::Invalid };
             Failure::new(kind, format!("cannot write the manifest {}: {error}", path.display()))
@@ -141,15 +149,41 @@ impl Manifest {
         &self.providers
     }
 
+    /// All providers, for what cannot be done without any.
+    pub fn needed_providers(&self) -> Result<&[Provider], Failure> {
+        match &*self.providers {
+            [] => Err(Failure::new(Kind::NotFound, "no provider is usable: the manifest names none")
+                .hint(NO_PROVIDER)),
+            providers => Ok(providers),
+        }
+    }
+
     /// The provider of this name.
     pub fn provider(&self, name: &str) -> Result<&Provider, Failure> {
         let found = self.providers.iter().find(|provider| provider.name == name);
-        found.ok_or_else(|| {
-            let names: BTreeSet<_> = self.providers.iter().map(|provider| provider.name.as_str()).collect();
-            let names = names.into_iter().collect::<Vec<_>>().join(", ");
-            Failure::new(Kind::NotFound, format!("Provider not found: {name}"))
-                .hint(format!("the manifest has: {names}"))
+        found.ok_or_else(|| match looks_like_a_key(name) {
+            true => Failure::new(
+                Kind::NotFound,
+                "Provider not found: what was given looks like a key, and is not shown",
+            )
+            .hint("name the provider; change the key, since it was in a command line or a file"),
+            false => {
+                Failure::new(Kind::NotFound, format!("Provider not found: {name}")).hint(self.others(name))
+            }
         })
+    }
+
+    /// What could have been meant by a name that is none.
+    fn others(&self, name: &str) -> String {
+        let names: BTreeSet<_> = self.providers.iter().map(|provider| provider.name.as_str()).collect();
+        let meant = nearest(name, names.iter().copied());
+        let begin = meant.map_or("the".into(), |meant| format!("did you mean {meant}? The"));
+        let told: Vec<_> = names.iter().copied().take(TOLD).collect();
+        match names.len().saturating_sub(TOLD) {
+            _ if told.is_empty() => NO_PROVIDER.into(),
+            0 => format!("{begin} manifest has: {}", told.join(", ")),
+            more => format!("{begin} manifest has: {}, and {more} more", told.join(", ")),
+        }
     }
 }
 
@@ -166,7 +200,9 @@ impl Provider {
 
 /// A provider whose fields are known to be as they should.
 fn provider(name: &str, value: &Value) -> Provider {
-    let text = |field: &str| value.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
+    let text = |field: &str| {
+        value.get(field).and_then(Value::as_str).filter(|text| !text.is_empty()).map(ToOwned::to_owned)
+    };
     Provider {
         name: name.to_owned(),
         sort: text("type").unwrap_or_default(),
@@ -183,16 +219,46 @@ fn provider(name: &str, value: &Value) -> Provider {
 }
 
 impl Pointer {
-    /// Parses a pointer, or says what is wrong with it.
+    /// Parses a pointer, or says what is wrong with it. One to the server names a field, and neither version nor namespace,
+    /// since it is also written to.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.contains("://") {
-            return Reference::parse(text).map(Self::Full).map_err(|fault| fault.message().to_owned());
+            let reference = Reference::parse(text).map_err(|fault| fault.message().to_owned())?;
+            return match bar(&reference) {
+                Some(why) => Err(why.into()),
+                None => Ok(Self::Full(reference)),
+            };
         }
         match text.trim() {
             "" => Err("the pointer is empty".into()),
             _ if text.contains(char::is_control) => Err("a control character".into()),
             _ => Ok(Self::Plain(text.into())),
         }
+    }
+
+    /// The names in it that somebody chose. A path has parts that nobody did.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let names = match self {
+            Self::Plain(name) => [Some(&**name), None],
+            Self::Full(reference) => match reference.place() {
+                Place::Stored(_, entry) => [Some(&*entry.service), Some(&*entry.name)],
+                Place::Vault(_) => [reference.field(), None],
+                Place::Env(name) => [Some(&**name), None],
+                Place::File(_) => [None, None],
+            },
+        };
+        names.into_iter().flatten()
+    }
+}
+
+/// Why a reference cannot be a pointer.
+fn bar(reference: &Reference) -> Option<&'static str> {
+    match (reference.place(), reference.field()) {
+        (Place::Vault(vault), _) if vault.version.is_some() || vault.namespace.is_some() => Some(
+            "it names neither version nor namespace; the newest version is taken, and the namespace of the configuration",
+        ),
+        (Place::Vault(_), None) => Some("the field is missing: add #FIELD"),
+        _ => None,
     }
 }
 
@@ -224,8 +290,21 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    files::own_folder(files::folder_of(path))?;
-    files::replace(path, text.as_bytes())
+    let path = behind_links(path)?;
+    files::own_folder(files::folder_of(&path))?;
+    files::replace(&path, text.as_bytes())
+}
+
+/// The file that a path means, there or not.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match path.read_link() {
+            Ok(next) => path = files::folder_of(&path).join(next),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("its link leads in a circle"))
 }
 
 impl fmt::Display for ManifestFaults {
@@ -305,6 +384,15 @@ mod tests {
         Manifest::starter("other").save(&link).unwrap();
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert!(std::fs::read_to_string(&real).unwrap().contains("other"));
+        // One that leads to nothing yet, over another one and a folder that is not there.
+        let (near, far) = (folder.join("near.json"), folder.join("none/far.json"));
+        std::os::unix::fs::symlink("near.json", folder.join("first.json")).unwrap();
+        std::os::unix::fs::symlink("real/../none/far.json", &near).unwrap();
+        Manifest::starter("far").save(&folder.join("first.json")).unwrap();
+        assert!(near.symlink_metadata().unwrap().is_symlink() && far.symlink_metadata().unwrap().is_file());
+        std::os::unix::fs::symlink("circle", folder.join("circle")).unwrap();
+        let failure = Manifest::starter("x").save(&folder.join("circle")).unwrap_err();
+        assert!(failure.message().ends_with("its link leads in a circle"), "{failure}");
         std::fs::remove_dir_all(folder).unwrap();
     }
 
@@ -315,5 +403,30 @@ mod tests {
         let manifest = Manifest::parse(&format!(r#"{{"providers":{{{}}}}}"#, rows.join(","))).unwrap();
         assert_eq!(manifest.provider("p9999").unwrap().priority, 9_999);
         assert_eq!(manifest.provider("none").unwrap_err().to_string(), "Provider not found: none");
+    }
+
+    #[test]
+    fn who_was_meant() {
+        let check = |names: &[&str], name: &str, expect: &str| {
+            let rows: Vec<_> = names.iter().map(|name| format!(r#""{name}":{{}}"#)).collect();
+            let manifest = Manifest::parse(&format!(r#"{{"providers":{{{}}}}}"#, rows.join(","))).unwrap();
+            let failure = manifest.provider(name).unwrap_err();
+            assert_eq!(failure.advice().unwrap(), expect, "{name}");
+            assert!(!failure.message().contains("canary"), "{failure}");
+        };
+        check(
+            &["openrouter", "openai_pro"],
+            "openai",
+            "did you mean openai_pro? The manifest has: openai_pro, openrouter",
+        );
+        check(&["openrouter"], "gemini", "the manifest has: openrouter");
+        check(&[], "gemini", NO_PROVIDER);
+        let (many, key) = (
+            "abcdefghijklmnopqrstuv".split("").filter(|name| !name.is_empty()),
+            "sk-canary-0123456789abcdef",
+        );
+        let hint = "the manifest has: a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, and 2 more";
+        check(&many.collect::<Vec<_>>(), "gemini", hint);
+        check(&["a"], key, "name the provider; change the key, since it was in a command line or a file");
     }
 }

@@ -9,6 +9,7 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use leasehold_core::name::Address;
 use serde_json::{Map, Value};
 
+use super::key::{has_known_beginning, has_random_part};
 use super::{ManifestFaults, Pointer};
 
 /// One fault, with its line and column, both from 1.
@@ -31,13 +32,14 @@ impl fmt::Display for ManifestFault {
     }
 }
 
-/// The texts beside the providers that are known, and what each is.
+/// The texts beside the providers that are known, and what each is. They are optional, and may be null.
 pub(super) const TEXTS: [(&str, &str); 2] = [
     ("version", "The version of the format, such as 2026.1."),
     ("identity", "Whose manifest this is, such as the name of the machine."),
 ];
 
-/// The fields of a provider that are known, what each holds, and what it is. All are optional, and may be null.
+/// The fields of a provider that are known, what each holds, and what it is. All are optional, and may be null; an
+/// empty text is as good as null.
 pub(super) const FIELDS: [(&str, Field, &str); 6] = [
     ("type", Field::Text, "What sort of provider it is, such as upstream, gateway or local."),
     (
@@ -57,7 +59,7 @@ pub(super) const FIELDS: [(&str, Field, &str); 6] = [
 ];
 
 /// What a field holds.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Text,
     Pointer,
@@ -66,33 +68,10 @@ pub(super) enum Field {
     Number,
 }
 
-/// The beginnings by which keys of well-known services are known.
-pub(super) const KEY_BEGINNINGS: [&str; 19] = [
-    "sk-",
-    "sk_live_",
-    "sk_test_",
-    "rk_live_",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "AIza",
-    "gsk_",
-    "xai-",
-    "hf_",
-    "hvs.",
-    "hvb.",
-    "AKIA",
-    "xoxb-",
-    "xoxp-",
-    "eyJ",
-];
-
-/// What may stand before a key that is inside another text, such as `?key=..` or `Bearer ..`.
-pub(super) const KEY_NEIGHBOURS: [char; 8] = [' ', '=', '&', '?', ':', ',', ';', '"'];
-
 const NO_JSON: &str = "this is not JSON";
+const KEY: &str = "this looks like a key, which does not belong into a manifest";
+const KEY_HINT: &str = "write a name of your choice here, and give the key to `leasehold set-key`; then change the key, since \
+                        it was on the disk";
 
 /// The document, if nothing is wrong with it.
 pub(super) fn document(text: &str) -> Result<Map<String, Value>, ManifestFaults> {
@@ -147,9 +126,6 @@ fn strict() -> ParseOptions {
     }
 }
 
-/// How much follows such a beginning at the least, in bytes.
-pub(super) const KEY_REST: usize = 12;
-
 /// A fault, and where in the text it is.
 struct Found {
     at: usize,
@@ -179,8 +155,8 @@ impl Checker {
             Some(other) => self.fault(other.range().start, "`providers` is an object", None),
         }
         for (name, _) in TEXTS {
-            if let Some(prop) = root.get(name).filter(|prop| !matches!(prop.value, Node::StringLit(_))) {
-                self.fault(prop.value.range().start, format!("`{name}` is a text"), None);
+            if let Some(prop) = root.get(name) {
+                self.field(name, Field::Text, prop);
             }
         }
     }
@@ -212,10 +188,14 @@ impl Checker {
         let at = prop.value.range().start;
         let wrong = match (field, &prop.value) {
             (_, Node::NullKeyword(_)) => return,
+            (field, Node::StringLit(text)) if text.value.is_empty() && field != Field::Number => return,
             (Field::Number, Node::NumberLit(number)) if number.value.parse::<u32>().is_ok() => return,
             (Field::Number, _) => "is a whole number from 0 on".to_owned(),
             (Field::Text, Node::StringLit(_)) => return,
             (Field::Pointer, Node::StringLit(text)) => match Pointer::parse(&text.value) {
+                Ok(pointer) if !has_known_beginning(&text.value) && pointer.names().any(has_random_part) => {
+                    return self.fault(at, KEY, Some(KEY_HINT));
+                }
                 Ok(_) => return,
                 Err(message) => format!("is no pointer: {message}"),
             },
@@ -239,17 +219,23 @@ impl Checker {
         }
     }
 
-    /// What looks like a key is refused, wherever it stands.
+    /// What begins like a key is refused, wherever it stands, also as a name. What only looks random may be anything: where a
+    /// pointer stands it is looked at by [`Self::field`].
     fn secrets(&mut self, node: &Node<'_>) {
         match node {
-            Node::StringLit(text) if looks_like_a_key(&text.value) => self.fault(
-                text.range.start,
-                "this looks like a key, which does not belong into a manifest",
-                Some("write a name of your choice here, and give the key to `leasehold set-key`; then change the key, since it was on the disk"),
-            ),
-            Node::Object(object) => object.properties.iter().for_each(|prop| self.secrets(&prop.value)),
+            Node::StringLit(text) => self.secret(text.range.start, &text.value),
+            Node::Object(object) => object.properties.iter().for_each(|prop| {
+                self.secret(prop.range.start, prop.name.as_str());
+                self.secrets(&prop.value);
+            }),
             Node::Array(array) => array.elements.iter().for_each(|element| self.secrets(element)),
             _ => {}
+        }
+    }
+
+    fn secret(&mut self, at: usize, text: &str) {
+        if has_known_beginning(text) {
+            self.fault(at, KEY, Some(KEY_HINT));
         }
     }
 }
@@ -266,27 +252,9 @@ fn is_url(text: &str) -> bool {
     matches!(scheme, "http" | "https") && Address::parse(&format!("{scheme}://{host}")).is_ok()
 }
 
-/// Whether a text looks like a key, or has one in it: by a well-known beginning, also behind a space, `=` and the like, or
-/// as a long run of letters and digits that nobody would choose for a name.
-pub fn looks_like_a_key(text: &str) -> bool {
-    let begins = |part: &str, beginning: &str| {
-        part.starts_with(beginning) && part.chars().count() >= beginning.len() + KEY_REST
-    };
-    let starts = text.match_indices(KEY_NEIGHBOURS).map(|(at, sign)| at + sign.len());
-    let mut parts = std::iter::once(0).chain(starts).filter_map(|at| text.get(at..));
-    let is_known = parts.any(|part| KEY_BEGINNINGS.iter().any(|beginning| begins(part, beginning)));
-    let is_random = text.len() >= 32
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte))
-        && text.bytes().filter(u8::is_ascii_digit).count() >= 4
-        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
-        && !text.contains(['/', '-', '_']);
-    is_known || is_random
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Manifest;
-    use super::*;
 
     fn check(text: &str, expect: &[&str]) {
         let faults = Manifest::parse(text).map_or_else(|faults| faults.0, |_| Vec::new());
@@ -339,13 +307,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_optional_may_be_missing_or_null() {
-        check(
-            r#"{"providers":{"a":{"vault_key":null,"env_var":null,"endpoint":null,"priority":null,"type":null}}}"#,
-            &[],
-        );
+    fn what_is_optional_may_be_missing_null_or_empty() {
+        let each = |value: &str| {
+            let fields = ["vault_key", "env_var", "base_url_env", "endpoint", "type"];
+            let fields = fields.map(|name| format!(r#""{name}":{value}"#)).join(",");
+            format!(r#"{{"version":{value},"identity":{value},"providers":{{"a":{{{fields}}}}}}}"#)
+        };
+        check(&each("null"), &[]);
+        check(&each(r#""""#), &[]);
+        check(r#"{"providers":{"a":{"priority":null}}}"#, &[]);
+        check(r#"{"providers":{"a":{"priority":""}}}"#, &["1:31 `priority` is a whole number from 0 on"]);
         check(r#"{"providers":{"a":{"models":["x",{"y":[1]}],"usage":{"calls":3}}},"more":true}"#, &[]);
+        check("\u{feff}{\"providers\":{}}", &[]);
+        check("\u{feff}{\"providers\":7}", &["1:14 `providers` is an object"]);
     }
+
+    #[test]
+    fn a_pointer_to_the_server_is_all_that_is_needed_to_read_and_write_one_field() {
+        let at = |pointer: &str| format!(r#"{{"providers":{{"a":{{"vault_key":"{pointer}"}}}}}}"#);
+        check(&at("vault://secret/ai#openai"), &[]);
+        check(
+            &at("vault://secret/ai"),
+            &["1:32 `vault_key` is no pointer: the field is missing: add #FIELD"],
+        );
+        let told = "1:32 `vault_key` is no pointer: it names neither version nor namespace; the newest version is taken, \
+                    and the namespace of the configuration";
+        check(&at("vault://secret/ai?version=2#openai"), &[told]);
+        check(&at("bao://secret/ai?namespace=team#openai"), &[told]);
+    }
+
+    const TOLD: &str = "this looks like a key, which does not belong into a manifest";
 
     #[test]
     fn a_key_is_refused_wherever_it_stands_and_not_shown() {
@@ -354,22 +345,39 @@ mod tests {
             "ghp_canary0123456789abcdef",
             "AIzacanary0123456789abcdef",
             "hvs.canary0123456789abcdef",
-            "0123456789abcdef0123456789abcdef",
+            "keyring://agent_vault/sk-proj-canary0123456789",
         ] {
             for text in [
                 format!(r#"{{"providers":{{"a":{{"vault_key":"{key}"}}}}}}"#),
                 format!(r#"{{"providers":{{}},"notes":["{key}"]}}"#),
+                format!(r#"{{"providers":{{"{key}":{{}}}}}}"#),
+                format!(r#"{{"providers":{{"a":{{"usage":{{"{key}":1}}}}}}}}"#),
             ] {
                 let faults = Manifest::parse(&text).unwrap_err();
-                assert!(faults.to_string().contains("looks like a key"), "{faults}");
+                assert!(faults.0.iter().all(|fault| fault.message == TOLD), "{faults}");
+                assert_eq!(faults.0.len(), 1, "{faults}");
                 assert!(!format!("{faults} {faults:?}").contains(key), "{faults}");
             }
         }
-        for text in ["https://x/?key=sk-0123456789abcdefghij", "Bearer sk-0123456789abcdefghij"] {
-            assert!(looks_like_a_key(text), "{text}");
+    }
+
+    /// Other programs keep checksums there, and the number of the machine.
+    #[test]
+    fn a_random_text_is_a_key_only_where_a_pointer_stands() {
+        let check_pointer = |pointer: &str, is_key: bool| {
+            let expect = format!("1:32 {TOLD}");
+            let expect: &[&str] = if is_key { &[&expect] } else { &[] };
+            check(&format!(r#"{{"providers":{{"a":{{"vault_key":"{pointer}"}}}}}}"#), expect);
+        };
+        let random = "9f86d081884c7d659a2feaa0c55ad015";
+        let sum = random.repeat(2);
+        check(&format!(r#"{{"identity":"{random}","providers":{{"a":{{"digest":"{sum}"}}}}}}"#), &[]);
+        for begin in ["", "api.openai.com/", "keyring://agent_vault/", "vault://secret/ai#", "env://"] {
+            check_pointer(&format!("{begin}{random}"), true);
         }
-        for name in ["api.openai.com/pro_key", "sk-8", "a-long-name-of-a-provider-with-words-2026"] {
-            assert!(!looks_like_a_key(name), "{name}");
-        }
+        // Paths on a server or a disk have parts that nobody chose.
+        check_pointer(&format!("vault://secret/{random}/ai#openai"), false);
+        check_pointer(&format!("file:///nix/store/{random}-key"), false);
+        check_pointer("api.openai.com/1b4e28ba-2fa1-11d2-883f-0016d3cca427", false);
     }
 }

@@ -1,11 +1,12 @@
 //! The JSON schema of the manifest, made of the tables that it is checked with.
 //!
-//! A schema cannot say everything that the check does: what stands twice, what a reference says, and keys in fields that
-//! are not known are found by the check alone.
+//! A schema cannot say everything that the check does: what stands twice, what a reference says, and pointers that look
+//! random are found by the check alone.
 
 use serde_json::{Map, Value, json};
 
-use super::check::{FIELDS, Field, KEY_BEGINNINGS, KEY_NEIGHBOURS, KEY_REST, TEXTS};
+use super::check::{FIELDS, Field, TEXTS};
+use super::key::{BEGINNINGS, FOLLOWING, JOINED, TELLING};
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Where it is shipped.
@@ -13,9 +14,11 @@ const ID: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/raw/main/docs/manifest.
 
 /// Something that can be seen, and nothing that cannot.
 const NAME: &str = r"^[^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*$";
-const REFERENCE: &str = "^(vault|bao|env|file|keyring|sealed|kernel)://.";
-const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
-const ADDRESS: &str = r"^https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]{1,5})?([/?#].*)?$";
+// An empty text is as good as null.
+const POINTER: &str = r"^([^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*)?$";
+const REFERENCE: &str = "^((vault|bao)://[^?#]+/[^?#]+#[^?#]+$|(env|file|keyring|sealed|kernel)://.)";
+const VARIABLE: &str = "^([A-Za-z_][A-Za-z0-9_]*)?$";
+const ADDRESS: &str = r"^(https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]{1,5})?([/?#].*)?)?$";
 
 /// The JSON schema of a manifest, draft 2020-12, with a line end behind it.
 ///
@@ -25,7 +28,7 @@ const ADDRESS: &str = r"^https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]{1,
 /// ```
 pub fn schema() -> String {
     let mut properties: Map<_, _> =
-        TEXTS.iter().map(|(name, what)| ((*name).to_owned(), text(what))).collect();
+        TEXTS.iter().map(|(name, what)| ((*name).to_owned(), property(Field::Text, what))).collect();
     properties.insert("providers".to_owned(), providers());
     let schema = json!({
         "$schema": DRAFT,
@@ -36,21 +39,22 @@ pub fn schema() -> String {
         "type": "object",
         "properties": properties,
         "required": ["providers"],
-        "additionalProperties": true,
-        "$defs": { "provider": provider(), "key": key() },
+        "propertyNames": no_key(),
+        "additionalProperties": { "$ref": "#/$defs/other" },
+        "$defs": { "provider": provider(), "other": other(), "key": key() },
     });
     format!("{schema:#}\n")
 }
 
-fn text(what: &str) -> Value {
-    json!({ "description": what, "type": "string", "not": { "$ref": "#/$defs/key" } })
+fn no_key() -> Value {
+    json!({ "not": { "$ref": "#/$defs/key" } })
 }
 
 fn providers() -> Value {
     json!({
         "description": "The providers, by their names.",
         "type": "object",
-        "propertyNames": { "pattern": NAME },
+        "propertyNames": { "pattern": NAME, "not": { "$ref": "#/$defs/key" } },
         "additionalProperties": { "$ref": "#/$defs/provider" },
     })
 }
@@ -62,7 +66,8 @@ fn provider() -> Value {
         "description": "A provider. Each of its fields may be left out, or be null.",
         "type": "object",
         "properties": properties,
-        "additionalProperties": true,
+        "propertyNames": no_key(),
+        "additionalProperties": { "$ref": "#/$defs/other" },
     })
 }
 
@@ -70,7 +75,7 @@ fn property(field: Field, what: &str) -> Value {
     let mut property = match field {
         Field::Text => json!({}),
         Field::Pointer => {
-            json!({ "pattern": NAME, "anyOf": [{ "not": { "pattern": "://" } }, { "pattern": REFERENCE }] })
+            json!({ "pattern": POINTER, "anyOf": [{ "not": { "pattern": "://" } }, { "pattern": REFERENCE }] })
         }
         Field::Variable => json!({ "pattern": VARIABLE }),
         Field::Url => json!({ "pattern": ADDRESS }),
@@ -87,13 +92,28 @@ fn property(field: Field, what: &str) -> Value {
     property
 }
 
+/// What others keep here: anything but keys.
+fn other() -> Value {
+    json!({
+        "description": "What is not described is kept as it is; a key is refused all the same.",
+        "not": { "$ref": "#/$defs/key" },
+        "items": { "$ref": "#/$defs/other" },
+        "propertyNames": no_key(),
+        "additionalProperties": { "$ref": "#/$defs/other" },
+    })
+}
+
 /// What looks like a key, as far as that can be told by how it begins.
 fn key() -> Value {
-    let beginnings = KEY_BEGINNINGS.map(|beginning| beginning.replace('.', r"\.")).join("|");
+    let keys = BEGINNINGS
+        .map(|(beginning, least, _)| format!("{}[{FOLLOWING}]{{{least},}}", beginning.replace('.', r"\.")));
     json!({
         "description": "A key, which has no place in a manifest.",
         "type": "string",
-        "pattern": format!("(^|[{}])({beginnings}).{{{KEY_REST},}}", String::from_iter(KEY_NEIGHBOURS)),
+        "allOf": [
+            { "pattern": format!("[{TELLING}]") },
+            { "pattern": format!("(^|[^{JOINED}])({})", keys.join("|")) },
+        ],
     })
 }
 
@@ -111,6 +131,7 @@ mod tests {
             }
             ("type", _) => is_of_type(value, rule),
             ("not", _) => !is_valid(value, rule, root),
+            ("allOf", _) => rule.as_array().unwrap().iter().all(|rule| is_valid(value, rule, root)),
             ("anyOf", _) => rule.as_array().unwrap().iter().any(|rule| is_valid(value, rule, root)),
             ("pattern", Value::String(text)) => {
                 regex_lite::Regex::new(rule.as_str().unwrap()).unwrap().is_match(text)
@@ -126,12 +147,13 @@ mod tests {
             ("propertyNames", Value::Object(object)) => {
                 object.keys().all(|name| is_valid(&name.as_str().into(), rule, root))
             }
-            // Ours has it either beside no properties, or as `true`.
             ("additionalProperties", Value::Object(object)) => {
-                *rule == true || object.values().all(|value| is_valid(value, rule, root))
+                let is_known = |name: &String| schema["properties"].get(name).is_some();
+                object.iter().all(|(name, value)| is_known(name) || is_valid(value, rule, root))
             }
+            ("items", Value::Array(items)) => items.iter().all(|value| is_valid(value, rule, root)),
             ("pattern" | "minimum" | "maximum" | "required" | "properties", _) => true,
-            ("propertyNames" | "additionalProperties", _) => true,
+            ("propertyNames" | "additionalProperties" | "items", _) => true,
             ("$schema" | "$id" | "$defs" | "title" | "description", _) => true,
             (other, _) => panic!("this test does not know the word {other}"),
         };
@@ -179,7 +201,12 @@ mod tests {
             (r#"{"providers":{"a\nb":{}}}"#, false),
             (r#"{"providers":{},"version":"2026.1","identity":"x"}"#, true),
             (r#"{"providers":{},"version":2026}"#, false),
-            (r#"{"providers":{},"identity":null}"#, false),
+            (r#"{"providers":{},"identity":null,"version":""}"#, true),
+            (r#"{"providers":{},"more":[{"x":"sk-0123456789abcdefghij"}]}"#, false),
+            (r#"{"providers":{},"more":{"sk-0123456789abcdefghij":1}}"#, false),
+            (r#"{"providers":{},"sk-0123456789abcdefghij":1}"#, false),
+            (r#"{"providers":{"sk-0123456789abcdefghij":{}}}"#, false),
+            (r#"{"providers":{},"identity":"9f86d081884c7d659a2feaa0c55ad015"}"#, true),
         ] {
             check(document, expect);
         }
@@ -199,14 +226,22 @@ mod tests {
             (r#""vault_key":"vualt://secret/ai""#, false),
             (r#""vault_key":"a:://b""#, false),
             (r#""vault_key":" ""#, false),
-            (r#""vault_key":"""#, false),
+            (r#""vault_key":"","env_var":"","endpoint":"","base_url_env":"","type":"""#, true),
+            (r#""vault_key":"vault://secret/ai""#, false),
+            (r#""vault_key":"vault://secret/ai?version=2#x""#, false),
+            (r#""vault_key":"vault://secret/ai#x?version=2""#, false),
+            (r#""vault_key":"keyring://agent_vault/sk-0123456789abcdefghij""#, false),
+            (r#""vault_key":"risk-0123456789abcdefghij""#, true),
+            (r#""vault_key":"sk-the-key-of-our-team""#, true),
+            (r#""vault_key":"s.0123456789abcdefghijklmn""#, false),
+            (r#""models":["x",{"digest":"9f86d081884c7d659a2feaa0c55ad015"}]"#, true),
+            (r#""models":{"sk-0123456789abcdefghij":1}"#, false),
             (r#""vault_key":"a\tb""#, false),
             (r#""vault_key":"sk-proj-0123456789abcdef""#, false),
             (r#""vault_key":"sk-8""#, true),
             (r#""env_var":"OPENAI_API_KEY""#, true),
             (r#""env_var":"A-B""#, false),
             (r#""env_var":"1A""#, false),
-            (r#""base_url_env":"""#, false),
             (r#""endpoint":"https://openrouter.ai/api/v1?x=1#y""#, true),
             (r#""endpoint":"http://localhost:11434""#, true),
             (r#""endpoint":"http://[::1]:80/""#, true),
