@@ -1,12 +1,15 @@
 //! The arguments of `leasehold store`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
+use leasehold::core::name::Reference;
 use leasehold::workstation::Choice;
 
 use super::workstation::ProviderConnection;
-use crate::config::workstation::parse_choice;
+use crate::config::workstation::{parse_choice, parse_key};
 
-/// Shows, moves and deletes what is in the stores of this workstation.
+/// Shows, moves, seals anew and deletes what is in the stores of this workstation.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   leasehold store list
@@ -22,6 +25,7 @@ pub(crate) struct StoreArguments {
 pub(crate) enum StoreVerb {
     List(StoreListArguments),
     Migrate(StoreMigrateArguments),
+    Rekey(StoreRekeyArguments),
     Delete(StoreDeleteArguments),
 }
 
@@ -37,8 +41,8 @@ pub(crate) struct StoreListArguments {
 
 /// Copies all keys from one store to another, and compares each there.
 ///
-/// A store is keyring, sealed, kernel, or a secret on the server such as vault://secret/ai. Nothing is deleted at the
-/// old place before everything is at the new one. The manifest is not changed: its plain pointers follow the store that
+/// A store is keyring, sealed, kernel (lost when this machine stops), or a secret on the server such as
+/// vault://secret/ai. Nothing is deleted at the old place before everything is at the new one. The manifest is not changed: its plain pointers follow the store that
 /// is set as `store`, and full references stay what they are.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -64,7 +68,33 @@ pub(crate) struct StoreMigrateArguments {
     pub(crate) common: ProviderConnection,
 }
 
+/// Seals the sealed file with another key or passphrase.
+///
+/// It is opened as the settings say, and sealed with what is named here. A key that is not there yet is drawn: 32 random
+/// bytes. The new file takes the old one's place as a whole, once it was opened with the new key. Change the settings after
+/// that; a command that runs meanwhile goes on with the keys that it has.
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("to").required(true)))]
+#[command(after_help = "Examples:
+  leasehold store rekey --to-passphrase-file ~/.config/leasehold/passphrase
+  leasehold store rekey --to-key keyring://leasehold/sealed.key")]
+pub(crate) struct StoreRekeyArguments {
+    /// The place of the new key: file:///PATH or keyring://SERVICE/NAME.
+    #[arg(long, value_name = "REF", group = "to", value_parser = parse_key)]
+    pub(crate) to_key: Option<Reference>,
+    /// The file with the new passphrase.
+    #[arg(long, value_name = "FILE", group = "to")]
+    pub(crate) to_passphrase_file: Option<PathBuf>,
+    /// The key file that is drawn where nothing else was said.
+    #[arg(long, group = "to")]
+    pub(crate) to_drawn: bool,
+    #[command(flatten)]
+    pub(crate) common: ProviderConnection,
+}
+
 /// Deletes one key by its full reference, as `store list` and `doctor` tell it.
+///
+/// On the server, where its engine keeps versions, the earlier ones still hold the key.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   leasehold store delete --dry-run sealed://agent_vault/api.openai.com/old_key

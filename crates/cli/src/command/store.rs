@@ -1,6 +1,7 @@
-//! `leasehold store`: shows, moves and deletes what is in the stores.
+//! `leasehold store`: shows, moves, seals anew and deletes what is in the stores.
 
 mod migrate;
+mod rekey;
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -12,7 +13,7 @@ use leasehold::manifest::{Manifest, Provider};
 use leasehold::workstation::{Choice, Purpose, Workstation};
 use serde_json::{Value, json};
 
-use super::workstation::{age, attend, deletion, manifest_if_any};
+use super::workstation::{age, attend, manifest_if_any, tell_deletion};
 use super::{pretty, reference, settings_at};
 use crate::arguments::store::{StoreArguments, StoreDeleteArguments, StoreListArguments, StoreVerb};
 use crate::config::environment::Environment;
@@ -26,6 +27,7 @@ pub(crate) fn store(arguments: &StoreArguments, environment: &Environment, ui: U
     match &arguments.verb {
         StoreVerb::List(arguments) => list(arguments, environment, ui),
         StoreVerb::Migrate(arguments) => migrate::migrate(arguments, environment, ui),
+        StoreVerb::Rekey(arguments) => rekey::rekey(arguments, environment, ui),
         StoreVerb::Delete(arguments) => delete(arguments, environment, ui),
     }
 }
@@ -46,6 +48,9 @@ fn list(arguments: &StoreListArguments, environment: &Environment, ui: Ui) -> Re
             })),
             false => ui::table(&HEAD, &rows.iter().map(Row::cells).collect::<Vec<_>>()),
         });
+        if let Some(caveat) = chosen.choice.caveat() {
+            ui.note(caveat);
+        }
         Ok(Exit::OK)
     })
 }
@@ -66,7 +71,7 @@ fn delete(arguments: &StoreDeleteArguments, environment: &Environment, ui: Ui) -
         for provider in pointing.unwrap_or_default() {
             ui.warn(&format!("{} points there, and has no key without it", provider.name));
         }
-        ui::answer(&deletion(&place, found, arguments.dry_run, common.json));
+        tell_deletion(&place, found, arguments.dry_run, common.json, ui);
         Ok(Exit::OK)
     })
 }

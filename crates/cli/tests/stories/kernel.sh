@@ -14,6 +14,7 @@ answers "the kernel's keyring"
 exits 5 leasehold test --offline openai_pro
 echo canary-one | exits 0 leasehold set-key openai_pro -
 says "goes to kernel://agent_vault/$entry"
+says "is lost when this machine stops"
 echo canary-two | exits 0 leasehold set-key openai_pro -
 says "replaces the one at kernel://agent_vault/$entry"
 exits 0 leasehold providers --offline --json
@@ -23,6 +24,9 @@ exits 0 leasehold test --offline openai_pro
 exits 0 leasehold doctor --offline --only secret:openai_pro
 exits 0 leasehold store list
 answers "$entry"
+says 'is lost when this machine stops'
+exits 0 leasehold store migrate --from sealed --to kernel --dry-run
+says "warning: what is in the kernel's keyring is lost when this machine stops"
 
 # Another process of the same user has it, also in a session of its own.
 exits 0 leasehold run --provider openai_pro -- 'echo "$OPENAI_API_KEY"'

@@ -52,6 +52,7 @@ exits 0 leasehold run -- 'echo "$OPENAI_API_KEY"'
 answers_just canary-served
 exits 0 leasehold test --offline openai_pro
 exits 0 leasehold delete-key openrouter
+says 'the earlier ones still hold the key'
 exits 0 leasehold store delete vault://secret/ai#api.openai.com/pro_key
 says 'openai_pro points there'
 exits 125 key --provider openai_pro
@@ -71,6 +72,63 @@ exits 125 key --provider openai_pro
     says 'openai_pro: vault://secret/ai#api.openai.com/pro_key: there is no token'
 )
 unset LEASEHOLD_STORE
+
+# The sealed file's own key may rest in the keyring. It is drawn there when the file is first written, and not again.
+export LEASEHOLD_STORE=sealed LEASEHOLD_SEALED_FILE="$HOME/other" LEASEHOLD_SEALED_KEY=keyring://leasehold/sealed.key
+exits 125 key --provider openai_pro
+says 'has no entry'
+echo canary-sealed | exits 0 leasehold set-key openai_pro -
+exits 0 key --provider openai_pro
+answers_just canary-sealed
+[ "$(secret-tool lookup service leasehold username sealed.key | wc -c)" = 64 ] || die 'no key of 32 bytes'
+drawn=$(secret-tool lookup service leasehold username sealed.key)
+secret-tool clear service leasehold username sealed.key
+exits 6 leasehold set-key openai_pro - </dev/null
+says 'is locked: the keyring has no entry leasehold/sealed.key'
+says 'hint: bring back what it was sealed with'
+exits 125 key --provider openai_pro
+says 'hint: bring back what it was sealed with'
+exits 8 leasehold doctor --offline --only sealed-key
+printf %s "$drawn" | secret-tool store --label=back service leasehold username sealed.key
+exits 0 key --provider openai_pro
+
+# It gets another: a passphrase, a key file, and the one that is drawn by default.
+echo 'correct horse' >passphrase
+chmod 644 passphrase
+exits 0 leasehold store rekey --to-passphrase-file passphrase
+says "LEASEHOLD_PASSPHRASE_FILE=$PWD/passphrase"
+exits 125 key --provider openai_pro
+says 'is sealed with a passphrase'
+unset LEASEHOLD_SEALED_KEY
+export LEASEHOLD_PASSPHRASE_FILE="$PWD/passphrase"
+exits 0 key --provider openai_pro
+answers_just canary-sealed
+exits 8 leasehold doctor --offline --only sealed-key
+answers 'others can get at'
+exits 0 leasehold doctor --offline --only sealed-key --fix
+echo tiny >tiny
+exits 2 leasehold store rekey --to-key "file://$PWD/tiny"
+says 'its key is shorter than 16 bytes'
+exits 0 key --provider openai_pro
+exits 0 leasehold store rekey --to-key "file://$PWD/drawn"
+says "$PWD/passphrase opens copies of the old file alone"
+unset LEASEHOLD_PASSPHRASE_FILE
+export LEASEHOLD_SEALED_KEY="file://$PWD/drawn"
+exits 0 key --provider openai_pro
+answers_just canary-sealed
+mv drawn away
+exits 125 key --provider openai_pro
+says "is locked: its key $PWD/drawn is not there"
+says 'hint: bring back what it was sealed with'
+mv away drawn
+exits 0 leasehold store rekey --to-drawn --json
+answers '"status": "sealed anew"'
+unset LEASEHOLD_SEALED_KEY
+exits 0 key --provider openai_pro
+answers_just canary-sealed
+exits 2 leasehold store rekey
+exits 5 env LEASEHOLD_SEALED_FILE="$HOME/none" leasehold store rekey --to-drawn
+unset LEASEHOLD_STORE LEASEHOLD_SEALED_FILE
 
 # What cannot be.
 exits 2 leasehold store migrate --from sealed --to sealed

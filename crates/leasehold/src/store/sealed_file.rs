@@ -29,6 +29,9 @@ use seal::{Derived, Fault};
 
 pub use seal::SealKey;
 
+/// What to do about a key that is not there.
+const LOST: &str =
+    "bring back what it was sealed with; if that is lost, move the file away and set the keys again";
 /// The largest file that is read or written.
 const LIMIT: usize = 64 << 20;
 
@@ -151,16 +154,46 @@ impl SealedFile {
 
     /// Changes what is inside, while no other writer does. The change says whether there is anything to write.
     fn change(&self, change: impl FnOnce(&mut Contents) -> bool) -> Result<bool, Failure> {
-        let made = files::own_folder(files::folder_of(&self.path));
-        made.map_err(|error| self.failed("make the folder of", &error))?;
-        let _lock = files::Lock::beside(&self.path).map_err(|error| self.failed("lock", &error))?;
+        let _lock = self.lock()?;
         let mut contents = self.open()?;
         let is_changed = change(&mut contents);
         if is_changed {
-            let bytes = self.sealed(&contents)?;
-            files::replace(&self.path, &bytes).map_err(|error| self.failed("write", &error))?;
+            self.replace(&self.sealed(&contents)?)?;
         }
         Ok(is_changed)
+    }
+
+    fn lock(&self) -> Result<files::Lock, Failure> {
+        let made = files::own_folder(files::folder_of(&self.path));
+        made.map_err(|error| self.failed("make the folder of", &error))?;
+        files::Lock::beside(&self.path).map_err(|error| self.failed("lock", &error))
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<(), Failure> {
+        files::replace(&self.path, bytes).map_err(|error| self.failed("write", &error))
+    }
+
+    /// Seals it with another key, while no other writer changes it. What was sealed is opened with the new key, read anew
+    /// from where it is, before it takes the place of the old. From then on this handle opens nothing.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`: there is no such file. Otherwise the file is left as it is.
+    pub fn rekey(&self, key: SealKey) -> Answer<'_, ()> {
+        self.aside(|file| {
+            let _lock = file.lock()?;
+            if !file.path.exists() {
+                return Err(Failure::new(
+                    Kind::NotFound,
+                    format!("there is no sealed file {}", file.path.display()),
+                )
+                .hint("it is made by the first key that is set"));
+            }
+            let new = Self::at(&file.path, key);
+            let bytes = new.sealed(&file.open()?)?;
+            seal::open(&bytes, &new.key, &mut None).map_err(|fault| new.faulty(fault))?;
+            new.replace(&bytes)
+        })
     }
 
     fn sealed(&self, contents: &Contents) -> Result<Vec<u8>, Failure> {
@@ -193,7 +226,14 @@ impl SealedFile {
                 let message = format!("{title} is sealed with {what}, and something else was given");
                 Failure::new(Kind::Denied, message).hint(format!("give {what} for it; {as_it_is}"))
             }
-            Fault::NoKey(failure) => failure.with_kind(Kind::Sealed).context(format!("{title} is locked")),
+            Fault::NoKey(failure) => {
+                let is_gone = matches!(failure.kind(), Kind::NotFound | Kind::NeedsLogin);
+                let failure = failure.context(format!("{title} is locked"));
+                match is_gone {
+                    true => failure.with_kind(Kind::Sealed).hint(format!("{LOST}; {as_it_is}")),
+                    false => failure,
+                }
+            }
             Fault::Impossible(why) => Failure::new(Kind::Invalid, format!("{title} cannot be sealed: {why}")),
         }
     }
@@ -401,6 +441,34 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_sealed_anew_opens_with_the_new_key_alone() {
+        let key = |text: &str| SealKey::Key(Source::Value(Secret::new(text)));
+        let file = file("rekey");
+        let none = now(file.rekey(key("another key for tests"))).unwrap_err();
+        assert_eq!(none.kind(), Kind::NotFound);
+        put(&file, "a", "canary");
+        let before = std::fs::read(&file.path).unwrap();
+        let check = |new: SealKey, kind: Kind| {
+            assert_eq!(now(file.rekey(new)).unwrap_err().kind(), kind);
+            assert_eq!(std::fs::read(&file.path).unwrap(), before, "it is left as it is");
+        };
+        check(key("short"), Kind::Invalid);
+        check(SealKey::Missing(Failure::new(Kind::NotFound, "there is none")), Kind::Sealed);
+        check(SealKey::Passphrase(Source::Value(Secret::new(""))), Kind::Invalid);
+        for new in [key("another key for tests"), SealKey::Passphrase(Source::Value(Secret::new("horse")))] {
+            let old = SealedFile::at(&file.path, file.key.clone());
+            now(old.rekey(new.clone())).unwrap();
+            let again = SealedFile::at(&file.path, new);
+            assert_eq!(now(again.find(&entry("a"))).unwrap().expose(), "canary");
+            assert!(written(&again, "a").is_some());
+            assert_eq!(now(file.find(&entry("a"))).unwrap_err().kind(), Kind::Denied);
+            now(again.rekey(file.key.clone())).unwrap();
+        }
+        assert_eq!(now(file.find(&entry("a"))).unwrap().expose(), "canary");
+        clear(&file);
+    }
+
+    #[test]
     fn each_fault_is_told_with_what_to_do() {
         let file = SealedFile::at("/home/me/secrets", SealKey::Key(Source::Value(Secret::new("canary"))));
         let check = |fault: Fault, kind: Kind, message: &str, hint: &str| {
@@ -418,7 +486,13 @@ mod tests {
             Fault::NoKey(Failure::new(Kind::NeedsLogin, "cannot read /k: it is empty")),
             Kind::Sealed,
             "is locked: cannot read /k: it is empty",
-            "",
+            &format!("{LOST}; it is left as it is"),
+        );
+        check(
+            Fault::NoKey(Failure::new(Kind::Unreachable, "no keyring").hint("start one")),
+            Kind::Unreachable,
+            "is locked: no keyring",
+            "start one",
         );
         check(
             Fault::Newer(9),

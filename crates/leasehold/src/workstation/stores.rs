@@ -1,8 +1,7 @@
 //! The stores of this workstation: which of them has what a plain pointer names, and what each is opened with.
 
 use std::fmt;
-use std::io;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use leasehold_core::name::{Entry, Path, Place, Reference, StoreKind, VaultReference};
@@ -10,11 +9,9 @@ use leasehold_core::{Failure, Kind};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::files;
-use crate::hex::hex;
-use crate::identity::Source;
+use super::note::Note;
+use super::seal::Seal;
 use crate::manifest::{Pointer, SERVICE};
-use crate::random;
 use crate::store::mute::{Heeded, Silence};
 use crate::store::{KernelKeyring, Keyring, SealKey, SealedFile, Store};
 
@@ -25,17 +22,6 @@ pub enum Choice {
     Store(StoreKind),
     /// A secret on the server, each entry a field of it.
     Server(Path),
-}
-
-/// What the sealed file is opened with.
-#[derive(Clone, Debug)]
-pub enum Seal {
-    /// A passphrase.
-    Passphrase(Source),
-    /// A key at a place: `file:///..` or `keyring://..`.
-    Key(Reference),
-    /// A key file that is drawn when the sealed file is first written.
-    Drawn(PathBuf),
 }
 
 /// Where the stores are.
@@ -49,6 +35,8 @@ pub struct StoreSettings {
     pub sealed_file: PathBuf,
     /// What it is opened with.
     pub seal: Seal,
+    /// The file that remembers which store was written where nothing was asked for.
+    pub note: PathBuf,
 }
 
 /// The store that plain pointers mean, and why it is that one.
@@ -58,6 +46,8 @@ pub struct Chosen {
     pub choice: Choice,
     /// Why, in words: `it was asked for`.
     pub why: String,
+    /// Why nothing is written there: keys were put in the keyring so far, which is not there now.
+    pub bar: Option<Failure>,
 }
 
 /// The stores of a workstation. Each is opened when it is first needed.
@@ -92,19 +82,25 @@ impl Stores {
     /// The store that plain pointers mean. Looks for a keyring where nothing was asked for.
     pub async fn chosen(&self) -> &Chosen {
         let find_out = async || match &self.settings.choice {
-            Some(choice) => Chosen { choice: choice.clone(), why: "it was asked for".into() },
+            Some(choice) => Chosen { choice: choice.clone(), why: "it was asked for".into(), bar: None },
             None => match self.absence().await {
                 None => Chosen {
                     choice: Choice::Store(StoreKind::Keyring),
                     why: "nothing was asked for, and there is a keyring".into(),
+                    bar: None,
                 },
                 Some(absence) => Chosen {
                     choice: Choice::Store(StoreKind::Sealed),
                     why: format!("nothing was asked for, and {absence}"),
+                    bar: (self.note().read() == Some(StoreKind::Keyring)).then(|| gone(&absence)),
                 },
             },
         };
         self.chosen.get_or_init(find_out).await
+    }
+
+    fn note(&self) -> Note {
+        Note(self.settings.note.clone())
     }
 
     /// Why there is no keyring; none if there is one. One that is mute is there, and not asked again for a while.
@@ -141,61 +137,84 @@ impl Stores {
         }
     }
 
+    /// The place that a pointer names, to put a key there or to delete it.
+    ///
+    /// # Errors
+    ///
+    /// `Unreachable`: the keyring has the keys so far, and is not there now. The next one would be written where the last
+    /// one is not, and be forgotten when the keyring comes back.
+    pub async fn place_to_write(&self, pointer: &Pointer) -> Result<Reference, Failure> {
+        match (pointer, &self.chosen().await.bar) {
+            (Pointer::Plain(_), Some(bar)) => Err(bar.clone()),
+            _ => Ok(self.reference(pointer).await),
+        }
+    }
+
+    /// Notes where a key was put by this pointer, unless somebody had said where.
+    pub(super) async fn note_writing(&self, pointer: &Pointer) {
+        if let (Pointer::Plain(_), None, Choice::Store(store)) =
+            (pointer, &self.settings.choice, &self.chosen().await.choice)
+        {
+            self.note().write(*store);
+        }
+    }
+
     /// One of the stores, opened for reading, or for writing as well.
     ///
     /// # Errors
     ///
-    /// What keeps the key of the sealed file from being had.
+    /// What keeps the key of a new sealed file from being drawn.
     pub async fn store(&self, kind: StoreKind, purpose: Purpose) -> Result<Arc<dyn Store>, Failure> {
         Ok(match kind {
             StoreKind::Keyring => Arc::new(self.keyring()),
             StoreKind::Kernel => Arc::new(KernelKeyring::new()),
             StoreKind::Sealed => {
-                if purpose == Purpose::Write {
-                    self.draw_key().await?;
+                if purpose == Purpose::Write && !self.settings.sealed_file.exists() {
+                    self.draw(&self.settings.seal).await?;
                 }
-                Arc::clone(self.sealed.get_or_try_init(|| self.open_sealed()).await?) as Arc<dyn Store>
+                self.sealed().await
             }
         })
     }
 
-    async fn open_sealed(&self) -> Result<Arc<SealedFile>, Failure> {
-        let key = match &self.settings.seal {
-            Seal::Passphrase(source) => SealKey::Passphrase(source.clone()),
-            Seal::Key(reference) => SealKey::Key(self.key_at(reference).await?),
-            Seal::Drawn(file) => SealKey::Key(Source::File(file.clone())),
+    async fn sealed(&self) -> Arc<SealedFile> {
+        let open = |key| Arc::new(SealedFile::at(&self.settings.sealed_file, key));
+        let find_out = async || match self.seal_key().await {
+            SealKey::Missing(failure) => Err(failure),
+            key => Ok(open(key)),
         };
-        Ok(Arc::new(SealedFile::at(&self.settings.sealed_file, key)))
+        let sealed = self.sealed.get_or_try_init(find_out).await.cloned();
+        // It may come, so it is looked for again the next time.
+        sealed.unwrap_or_else(|failure| open(SealKey::Missing(failure)))
     }
 
-    /// Draws the key before the sealed file is first written. Beside one that is there, another key would open nothing.
-    async fn draw_key(&self) -> Result<(), Failure> {
-        match &self.settings.seal {
-            Seal::Drawn(file) if !file.exists() && !self.settings.sealed_file.exists() => {
-                let file = file.clone();
-                let drawn = tokio::task::spawn_blocking(move || draw_key(&file)).await;
-                drawn.unwrap_or_else(|_| {
-                    Err(Failure::new(Kind::Broken, "the thread that draws the sealed file's key ended early"))
-                })
-            }
-            _ => Ok(()),
-        }
+    /// What opens the sealed file, or why that cannot be had.
+    pub async fn seal_key(&self) -> SealKey {
+        self.settings.seal.key(&self.keyring()).await
     }
 
-    async fn key_at(&self, reference: &Reference) -> Result<Source, Failure> {
-        match reference.place() {
-            Place::File(path) => Ok(Source::File(PathBuf::from(&**path))),
-            Place::Stored(StoreKind::Keyring, entry) => {
-                let found = self.keyring().find(entry).await;
-                found.map(Source::Value).map_err(|failure| failure.context("the sealed file's key"))
-            }
-            _ => Err(Failure::new(
-                Kind::Invalid,
-                format!("the key of the sealed file cannot be kept at {reference}"),
-            )
-            .hint("name a file:///path or an entry of the keyring")),
-        }
+    async fn draw(&self, seal: &Seal) -> Result<(), Failure> {
+        seal.draw(&self.settings.sealed_file, &self.keyring()).await
     }
+
+    /// Seals the sealed file with another key or passphrase, which is drawn if it is a key and there is none. From then on
+    /// the old one opens nothing.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`: there is no sealed file. Otherwise that of the sealed file, which is left as it is.
+    pub async fn rekey(&self, to: &Seal) -> Result<(), Failure> {
+        let old = self.sealed().await;
+        old.list(SERVICE).await?;
+        self.draw(to).await?;
+        old.rekey(to.key(&self.keyring()).await).await
+    }
+}
+
+/// The keyring had the keys so far.
+fn gone(absence: &Failure) -> Failure {
+    Failure::new(Kind::Unreachable, format!("keys were put in the keyring so far, and {}", absence.message()))
+        .hint("log in at the desktop; or say that the sealed file is meant: --store sealed, or store = \"sealed\" under [workstation]")
 }
 
 /// What a store is opened for.
@@ -222,6 +241,30 @@ impl Choice {
     }
 }
 
+impl Choice {
+    /// As settings and flags name it: `sealed`, `vault://secret/ai`.
+    pub fn setting(&self) -> String {
+        match self {
+            Self::Store(kind) => kind.scheme().into(),
+            Self::Server(path) => format!("vault://{path}"),
+        }
+    }
+
+    /// The store of this workstation that a place is in.
+    pub fn of(place: &Reference) -> Option<Self> {
+        match place.place() {
+            Place::Stored(kind, _) => Some(Self::Store(*kind)),
+            Place::Vault(_) | Place::Env(_) | Place::File(_) => None,
+        }
+    }
+
+    /// What whoever puts a key there has to know.
+    pub fn caveat(&self) -> Option<&'static str> {
+        let is_kernel = *self == Self::Store(StoreKind::Kernel);
+        is_kernel.then_some("what is in the kernel's keyring is lost when this machine stops")
+    }
+}
+
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -231,20 +274,4 @@ impl fmt::Display for Choice {
             Self::Server(path) => write!(f, "the server's secret {path}"),
         }
     }
-}
-
-/// Draws a key of 32 random bytes into a new file, for this user alone. Of several at once one draws it for all.
-fn draw_key(file: &FilePath) -> Result<(), Failure> {
-    let key = hex(random::bytes::<32>()?);
-    write_new(file, format!("{key}\n").as_bytes()).map_err(|error| {
-        let message = format!("cannot write the sealed file's key {}: {error}", file.display());
-        Failure::new(Kind::Denied, message)
-    })
-}
-
-/// Writes a file, unless there is one by now.
-fn write_new(file: &FilePath, bytes: &[u8]) -> io::Result<()> {
-    files::own_folder(files::folder_of(file))?;
-    let _lock = files::Lock::beside(file)?;
-    if file.exists() { Ok(()) } else { files::replace(file, bytes) }
 }

@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use leasehold::core::Failure;
-use leasehold::env_file::{EnvFile, Variable};
+use leasehold::core::{Failure, Secret};
+use leasehold::env_file::{self, EnvFile, Variable};
+use leasehold::identity::Source;
 use leasehold::manifest::looks_like_a_key;
 
 use super::finding::Finding;
 use super::visit::Visit;
 
 const ID: &str = "env-files";
-/// Endings of files that show what could be there.
+/// What direnv reads: a script, in which some lines are variables.
+const SCRIPT: &str = ".envrc";
+/// What the names of files have that show what could be there.
 const SAMPLES: [&str; 4] = ["example", "sample", "template", "dist"];
 
 /// Looks in the working directory and beside the manifest. Names files and variables, never a value.
@@ -38,7 +41,7 @@ pub(super) fn check(visit: &Visit<'_>) -> Finding {
     }
 }
 
-/// `.env`, `.env.local` and the like in a folder.
+/// `.env`, `.env.local`, `app.env`, `.envrc` and the like in a folder.
 fn env_files(folder: &Path) -> Vec<PathBuf> {
     let entries = folder.read_dir().into_iter().flatten().flatten();
     let mut files: Vec<_> = entries
@@ -52,36 +55,67 @@ fn env_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn is_env_file(name: &str) -> bool {
-    let ending = name.strip_prefix(".env.");
-    name == ".env" || ending.is_some_and(|ending| !SAMPLES.iter().any(|sample| ending.contains(sample)))
+    let rest = name.strip_prefix(".env.").or_else(|| name.strip_suffix(".env"));
+    let is_sample = |rest: &str| SAMPLES.iter().any(|sample| rest.contains(sample));
+    name == SCRIPT || rest.is_some_and(|rest| !is_sample(rest))
 }
 
 /// The variables in a file that hold a key.
 fn keys(file: &Path, of_providers: &[&str]) -> Result<Vec<String>, Failure> {
-    let holds_key = |variable: &&Variable| match &variable.value {
-        Ok(value) => {
-            let text = value.expose().trim();
-            let is_named = !text.is_empty() && of_providers.contains(&variable.name.as_str());
-            is_named || looks_like_a_key(text)
-        }
-        Err(_) => of_providers.contains(&variable.name.as_str()),
+    let is_script = file.ends_with(SCRIPT);
+    let holds_key = |variable: &Variable| match &variable.value {
+        Ok(value) => is_key(value, of_providers.contains(&variable.name.as_str())),
+        // A script asks somebody for the key there.
+        Err(_) => !is_script && of_providers.contains(&variable.name.as_str()),
     };
-    let file = EnvFile::load(file)?;
-    Ok(file.variables().iter().filter(holds_key).map(|variable| variable.name.clone()).collect())
+    let mut variables = match is_script {
+        true => of_script(file)?,
+        false => EnvFile::load(file)?.variables().to_vec(),
+    };
+    variables.retain(holds_key);
+    Ok(variables.into_iter().map(|variable| variable.name).collect())
+}
+
+fn is_key(value: &Secret, is_of_provider: bool) -> bool {
+    let text = value.expose().trim();
+    (is_of_provider && !text.is_empty()) || looks_like_a_key(text)
+}
+
+/// The variables that stand in one line of a script each.
+fn of_script(file: &Path) -> Result<Vec<Variable>, Failure> {
+    let text = Source::File(file.to_owned()).read_whole()?;
+    let lines = text.expose().lines();
+    Ok(lines.flat_map(|line| env_file::parse(line).unwrap_or_default()).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::io::Write;
 
     #[test]
     fn files_by_name() {
         let check = |name: &str, expect: bool| assert_eq!(is_env_file(name), expect, "{name}");
-        for name in [".env", ".env.local", ".env.production"] {
+        for name in [".env", ".env.local", ".env.production", "app.env", ".envrc"] {
             check(name, true);
         }
-        for name in [".envrc", "env", ".env.example", ".env.local.sample", "x.env"] {
+        for name in ["env", ".env.example", ".env.local.sample", "sample.env", "x.envrc", ".environment"] {
             check(name, false);
         }
+    }
+
+    #[test]
+    fn keys_in_a_script() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SCRIPT);
+        let check = |text: &str, expect: &[&str]| {
+            File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+            assert_eq!(keys(&path, &["KEY"]).unwrap(), expect, "{text}");
+        };
+        check("use flake\nif has pass; then\n  export KEY=canary\nfi\n", &["KEY"]);
+        check("export KEY=$(pass show key)\nexport KEY=\"`pass`\"\nKEY=\nPATH_add bin\n", &[]);
+        check("OTHER='it is\nnot closed\nKEY=canary", &["KEY"]);
+        check("A=1 # KEY=canary", &[]);
     }
 }

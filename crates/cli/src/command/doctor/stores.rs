@@ -1,6 +1,5 @@
 //! The stores: which one has what plain pointers name, and whether each that is needed can be used.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use leasehold::core::Failure;
@@ -31,12 +30,15 @@ pub(super) async fn check(visit: &Visit<'_>, workstation: &Workstation<'_>) -> V
 /// The store that plain pointers mean, and why.
 async fn store(workstation: &Workstation<'_>) -> Finding {
     let chosen = workstation.stores().chosen().await;
-    let told = format!("plain pointers mean {}: {}", chosen.choice, chosen.why);
-    if chosen.choice != Choice::Store(StoreKind::Kernel) {
-        return Finding::ok("store", told);
+    let told = format!("plain pointers mean {}", chosen.choice);
+    if let Some(bar) = &chosen.bar {
+        let finding = Finding::of("store", Status::Warning, bar);
+        return Finding { message: format!("{told}; {}", bar.message()), ..finding };
     }
+    let finding = Finding::ok("store", format!("{told}: {}", chosen.why));
+    let Some(caveat) = chosen.choice.caveat() else { return finding };
     match list(workstation, StoreKind::Kernel).await {
-        Ok(_) => Finding::ok("store", told).hint("what is there is lost when this machine stops"),
+        Ok(_) => finding.hint(caveat),
         Err(failure) => Finding::of("store", Status::Failure, &failure),
     }
 }
@@ -97,7 +99,7 @@ async fn sealed(visit: &Visit<'_>, workstation: &Workstation<'_>) -> Vec<Finding
                 }
                 Err(failure) => Finding::of("sealed-file", unopened, &failure),
             };
-            vec![open, sealed_permissions(path, visit), sealed_key(visit, workstation)]
+            vec![open, sealed_permissions(path, visit), sealed_key(visit, workstation).await]
         }
     }
 }
@@ -107,18 +109,24 @@ fn sealed_permissions(path: &Path, visit: &Visit<'_>) -> Finding {
     guard::finding("sealed-permissions", &[guard], Status::Warning, visit.mends)
 }
 
-/// What the sealed file is opened with, and whether others can get at it.
-fn sealed_key(visit: &Visit<'_>, workstation: &Workstation<'_>) -> Finding {
-    let file = match &workstation.stores().settings().seal {
-        Seal::Passphrase(_) => return Finding::ok("sealed-key", "a passphrase opens the sealed file"),
-        Seal::Drawn(file) => file.as_path(),
-        Seal::Key(reference) => match reference.place() {
-            Place::File(file) => Path::new(&**file),
-            _ => {
-                return Finding::ok("sealed-key", format!("the sealed file is opened with {reference}"));
-            }
-        },
+/// What the sealed file is opened with, whether others can get at it, and whether it could be found by trying.
+async fn sealed_key(visit: &Visit<'_>, workstation: &Workstation<'_>) -> Finding {
+    let stores = workstation.stores();
+    let seal = &stores.settings().seal;
+    let finding = match (seal, seal.file()) {
+        (_, Some(file)) => key_file(visit, file),
+        (Seal::Key(reference), None) => {
+            Finding::ok("sealed-key", format!("the sealed file is opened with {reference}"))
+        }
+        _ => Finding::ok("sealed-key", "a passphrase opens the sealed file"),
     };
+    match stores.seal_key().await.check() {
+        Err(failure) if finding.status == Status::Ok => Finding::of("sealed-key", Status::Failure, &failure),
+        _ => finding,
+    }
+}
+
+fn key_file(visit: &Visit<'_>, file: &Path) -> Finding {
     let told = format!("whoever can read {} can read every key in the sealed file", file.display());
     // The service manager keeps others out of what it hands over, by other means than the mode.
     let credentials = visit.environment.variable("CREDENTIALS_DIRECTORY").map(Path::new);
@@ -134,45 +142,5 @@ fn sealed_key(visit: &Visit<'_>, workstation: &Workstation<'_>) -> Finding {
         }
         Status::Ok if !finding.is_mended => Finding { message: told, ..finding },
         _ => finding,
-    }
-}
-
-/// Entries of the chosen store that no pointer names any more.
-pub(super) async fn orphans(visit: &Visit<'_>, workstation: &Workstation<'_>) -> Finding {
-    const ID: &str = "orphans";
-    if !visit.wants(ID) {
-        return Finding::skipped(ID, "it is not asked for");
-    }
-    let choice = &workstation.stores().chosen().await.choice;
-    if visit.manifest.is_none() {
-        return Finding::skipped(ID, "without a manifest nobody knows what is used");
-    }
-    if let Choice::Server(_) = choice {
-        return Finding::skipped(ID, format!("others may use {choice} too"));
-    }
-    let listed = match workstation.shelf(choice, Purpose::Read).await {
-        Ok((store, service)) => store.list(&service).await,
-        Err(failure) => Err(failure),
-    };
-    match listed {
-        Ok(entries) => {
-            let mut named = BTreeSet::new();
-            for pointer in visit.providers().iter().filter_map(|provider| provider.pointer.as_ref()) {
-                named.insert(workstation.stores().reference(pointer).await.to_string());
-            }
-            let there = entries.iter().map(|listed| choice.reference(&listed.entry.name).to_string());
-            told_orphans(choice, &there.filter(|entry| !named.contains(entry)).collect::<Vec<_>>())
-        }
-        Err(failure) => Finding::skipped(ID, failure.message()),
-    }
-}
-
-fn told_orphans(choice: &Choice, unused: &[String]) -> Finding {
-    match unused {
-        [] => Finding::ok("orphans", format!("a pointer names everything in {choice}")),
-        [one] => Finding::warning("orphans", format!("no pointer names {one}"))
-            .hint(format!("if nothing else uses it: leasehold store delete '{one}'")),
-        more => Finding::warning("orphans", format!("no pointer names {}", more.join(", ")))
-            .hint("if nothing else uses one: leasehold store delete REF"),
     }
 }

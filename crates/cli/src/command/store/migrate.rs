@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::{attend, manifest_if_any, pretty, settings_at};
 use crate::arguments::store::StoreMigrateArguments;
 use crate::config::environment::Environment;
-use crate::config::workstation::choice_text;
 use crate::exit::Exit;
 use crate::ui::{self, Ui};
 
@@ -30,6 +29,9 @@ pub(super) fn migrate(
     let needs_server =
         [&arguments.from, &arguments.to].iter().any(|store| matches!(store, Choice::Server(_)));
     attend(&settings, environment, needs_server, ui, async |workstation| {
+        if let Some(caveat) = arguments.to.caveat() {
+            ui.warn(caveat);
+        }
         let migrated = carry_out(workstation, arguments).await?;
         ui::answer(&match common.json {
             true => pretty(&object(arguments, &migrated)),
@@ -88,7 +90,7 @@ async fn tell_pointers(
 ) {
     let chosen = &workstation.stores().chosen().await.choice;
     if *chosen != arguments.to {
-        let to = choice_text(&arguments.to);
+        let to = arguments.to.setting();
         // Without the old keys, plain pointers lead to nothing until then.
         let tell = if arguments.delete_source { Ui::warn } else { Ui::note };
         tell(

@@ -6,8 +6,9 @@ use std::time::Duration;
 use leasehold_core::{Failure, Kind};
 use zbus::DBusError;
 
-/// How long the keyring may take for an answer. One that works takes milliseconds.
-pub(super) const LIMIT: Duration = Duration::from_secs(3);
+/// How long the keyring may take for an answer. One that works takes milliseconds, one that the bus has to start first takes
+/// seconds. With what the program needs itself, it is told within five.
+pub(super) const LIMIT: Duration = Duration::from_millis(4500);
 
 /// What can be wrong with a keyring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Trouble {
             ),
             Self::Mute => (
                 Kind::Unreachable,
-                format!("the keyring gave no answer about {what} within {} s", LIMIT.as_secs()),
+                format!("the keyring gave no answer about {what} within {:.1} s", LIMIT.as_secs_f32()),
                 "it may wait for somebody at the desktop, or hang: see whether other programs can use it",
             ),
             Self::BrokeOff => (

@@ -6,7 +6,7 @@ use argon2::{Algorithm, Argon2, Params};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
-use leasehold_core::{Failure, Secret};
+use leasehold_core::{Failure, Kind, Secret};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -22,6 +22,8 @@ const WORK: Work = Work { memory_kib: 64 << 10, passes: 3, lanes: 1 };
 /// The most that a file may ask of us before its seal is proved.
 const MOST_WORK: Work = Work { memory_kib: 1 << 20, passes: 16, lanes: 8 };
 const NONCE: usize = 24;
+/// The shortest key that seals a new file, in bytes: fewer can be tried out.
+const SHORTEST: usize = 16;
 
 /// What a file is sealed with.
 #[derive(Clone, Debug)]
@@ -30,6 +32,27 @@ pub enum SealKey {
     Passphrase(Source),
     /// A key that a program drew, such as 32 random bytes in hex.
     Key(Source),
+    /// One that cannot be had, for this reason. Nothing is opened with it; a file that is not there has no entries.
+    Missing(Failure),
+}
+
+impl SealKey {
+    /// Whether nobody can find out the key by trying. What a passphrase costs to try is up to who chose it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`: it is shorter than 16 bytes. `NeedsLogin`: it cannot be read.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self {
+            Self::Key(source) if source.read()?.expose().len() < SHORTEST => Err(Failure::new(
+                Kind::Invalid,
+                format!("the sealed file's key is shorter than {SHORTEST} bytes"),
+            )
+            .hint("seal it with another: leasehold store rekey")),
+            Self::Missing(failure) => Err(failure.clone()),
+            Self::Key(_) | Self::Passphrase(_) => Ok(()),
+        }
+    }
 }
 
 /// Why a file does not open, or cannot be sealed.
@@ -114,10 +137,11 @@ pub(super) fn seal(plain: &[u8], key: &SealKey, kept: &mut Option<Derived>) -> R
     let wanted = match key {
         SealKey::Passphrase(_) => Derivation::Argon2id(WORK),
         SealKey::Key(_) => Derivation::HkdfSha256,
+        SealKey::Missing(failure) => return Err(Fault::NoKey(failure.clone())),
     };
     let derived = match kept.take().filter(|derived| derived.header.key == wanted) {
         Some(derived) => derived,
-        None => Derived::new(Header::new(wanted)?, key)?,
+        None => first(key, wanted)?,
     };
     let nonce = random::bytes::<NONCE>().map_err(Fault::NoKey)?;
     let line = serde_json::to_vec(&derived.header);
@@ -129,6 +153,17 @@ pub(super) fn seal(plain: &[u8], key: &SealKey, kept: &mut Option<Derived>) -> R
     bytes.extend_from_slice(&nonce);
     bytes.extend_from_slice(&sealed);
     Ok(bytes)
+}
+
+/// The key of a new file, which is no weak one.
+fn first(key: &SealKey, wanted: Derivation) -> Result<Derived, Fault> {
+    let derived = Derived::new(Header::new(wanted)?, key)?;
+    match key.check() {
+        Ok(()) => Ok(derived),
+        Err(_) => {
+            Err(Fault::Impossible("its key is shorter than 16 bytes, so that it could be found by trying"))
+        }
+    }
 }
 
 impl Header {
@@ -158,6 +193,7 @@ impl Derived {
                 stretched(&usable(source.read_whole())?, &salt, work)?
             }
             (SealKey::Key(source), Derivation::HkdfSha256) => expanded(&usable(source.read())?, &salt)?,
+            (SealKey::Missing(failure), _) => return Err(Fault::NoKey(failure.clone())),
             (SealKey::Passphrase(_), Derivation::HkdfSha256) => return Err(Fault::Other("a key")),
             (SealKey::Key(_), Derivation::Argon2id(_)) => return Err(Fault::Other("a passphrase")),
         };
@@ -258,16 +294,42 @@ mod tests {
 
     #[test]
     fn another_key_does_not_open() {
-        let by_key = seal(b"canary", &key("one"));
+        let by_key = seal(b"canary", &key("sixteen bytes, 1"));
         let by_passphrase = seal(b"canary", &passphrase("one"));
         let check = |bytes: &[u8], key: &SealKey, expect: &str| assert_eq!(told(bytes, key), expect);
-        check(&by_key, &key("two"), "Unproved");
+        check(&by_key, &key("sixteen bytes, 2"), "Unproved");
         check(&by_passphrase, &passphrase("two"), "Unproved");
         check(&by_passphrase, &passphrase("one "), "Unproved");
         check(&by_key, &passphrase("one"), r#"Other("a key")"#);
         check(&by_passphrase, &key("one"), r#"Other("a passphrase")"#);
         check(&by_key, &key(" \n"), r#"Impossible("its key or passphrase is empty")"#);
         assert!(super::seal(b"", &passphrase(""), &mut None).is_err());
+    }
+
+    #[test]
+    fn a_key_that_could_be_found_by_trying_seals_no_new_file() {
+        let check = |text: &str, expect: bool| {
+            let key = key(text);
+            let sealed = super::seal(b"canary", &key, &mut None);
+            assert_eq!((sealed.is_ok(), key.check().is_ok()), (expect, expect), "{text}");
+        };
+        check("x", false);
+        check("fifteen bytes..", false);
+        check("sixteen bytes...", true);
+        // What was sealed before this was so can be opened, written, and sealed anew.
+        let weak = key("x");
+        let header = Header::new(Derivation::HkdfSha256).unwrap();
+        let mut kept = Some(Derived::new(header, &weak).unwrap());
+        let old = super::seal(b"canary", &weak, &mut kept).unwrap();
+        assert_eq!(open(&old, &weak, &mut None).unwrap().as_slice(), b"canary");
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_had_opens_and_seals_nothing() {
+        let missing = SealKey::Missing(Failure::new(Kind::NotFound, "its key is not there"));
+        let sealed = seal(b"canary", &key("sixteen bytes..."));
+        assert!(told(&sealed, &missing).contains("its key is not there"));
+        assert!(matches!(super::seal(b"", &missing, &mut None), Err(Fault::NoKey(_))));
     }
 
     #[test]
