@@ -1,7 +1,15 @@
 //! A workstation: its stores, and what is done with the keys of its providers.
 
-mod standing;
+mod note;
+mod seal;
+
+mod key;
+mod keys;
 mod stores;
+
+mod elsewhere;
+
+mod standing;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,11 +28,11 @@ use crate::manifest::{Pointer, Provider, SERVICE};
 use crate::probe::Prober;
 use crate::store::mute::{Heeded, Silence};
 use crate::store::{Store, found};
-pub use standing::{Fault, Pick, Standing, Trial};
-pub use stores::{Choice, Chosen, Purpose, Seal, StoreSettings, Stores};
-
-/// The longest key that a command can be given in a variable, in bytes: Linux takes 128 KiB with its name.
-pub const LONGEST: usize = (128 << 10) - 1024;
+pub use elsewhere::Elsewhere;
+pub use key::{KeyState, LONGEST, check_key};
+pub use seal::Seal;
+pub use standing::{Fault, PassedOver, Pick, Standing, Trial};
+pub use stores::{Choice, Chosen, Purpose, StoreSettings, Stores};
 
 /// Reads a variable of our own environment, for `env://NAME`.
 pub type Variables = Arc<dyn Fn(&str) -> Result<Secret, Failure> + Send + Sync>;
@@ -90,18 +98,21 @@ impl<'a> Workstation<'a> {
     /// # Errors
     ///
     /// `Invalid`: the secret is empty, blank, too long, or holds a zero byte; or the provider has no pointer.
+    /// `Unreachable`: the keys so far are in a keyring that is not there now.
     pub async fn set_key(&self, provider: &Provider, secret: &Secret) -> Result<Reference, Failure> {
-        check_key(secret)?;
-        let reference = self.stores.reference(provider.needed_pointer()?).await;
+        check_key(secret).map_err(|failure| failure.hint("nothing was stored"))?;
+        let pointer = provider.needed_pointer()?;
+        let reference = self.stores.place_to_write(pointer).await?;
         let (store, entry) = self.writable(&reference).await?;
         store.put(&entry, secret).await?;
+        self.stores.note_writing(pointer).await;
         self.forget_check(provider);
         Ok(reference)
     }
 
     /// Deletes a provider's key. Whether there was one.
     pub async fn delete_key(&self, provider: &Provider) -> Result<bool, Failure> {
-        let reference = self.stores.reference(provider.needed_pointer()?).await;
+        let reference = self.stores.place_to_write(provider.needed_pointer()?).await?;
         let was_there = self.remove(&reference).await?;
         self.forget_check(provider);
         Ok(was_there)
@@ -258,36 +269,4 @@ fn read_whole(path: PathBuf) -> Result<Secret, Failure> {
         true => failure.with_kind(Kind::Invalid),
         false => failure.with_kind(Kind::NotFound),
     })
-}
-
-/// What a command could never be given is not stored as a key.
-fn check_key(secret: &Secret) -> Result<(), Failure> {
-    let text = secret.expose();
-    let message = match () {
-        () if text.is_empty() => "the key is empty",
-        () if text.trim().is_empty() => "the key is blank",
-        () if text.contains('\0') => "the key holds a zero byte, which no variable can",
-        () if text.len() > LONGEST => "the key is longer than a variable can be",
-        () => return Ok(()),
-    };
-    Err(Failure::new(Kind::Invalid, message).hint("nothing was stored"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_that_no_command_could_be_given_are_refused() {
-        let check = |text: &str, expect: bool| {
-            assert_eq!(check_key(&Secret::new(text)).is_ok(), expect, "{} bytes", text.len());
-        };
-        check("k", true);
-        check("-----BEGIN\nkey\n", true);
-        check("", false);
-        check(" \n\t", false);
-        check("a\0b", false);
-        check(&"k".repeat(LONGEST), true);
-        check(&"k".repeat(LONGEST + 1), false);
-    }
 }

@@ -9,6 +9,7 @@ mod guard;
 mod env_files;
 mod journal;
 mod manifest;
+mod orphans;
 mod providers;
 mod server;
 mod stores;
@@ -124,7 +125,7 @@ async fn ask_workstation(visit: &Visit<'_>, workstation: &Workstation<'_>) -> Ve
     let (mut findings, of_providers, orphans) = tokio::join!(
         stores::check(visit, workstation),
         providers::check(visit, workstation),
-        stores::orphans(visit, workstation)
+        orphans::check(visit, workstation)
     );
     findings.extend(of_providers);
     findings.push(orphans);

@@ -8,7 +8,7 @@ use leasehold::workstation::Standing;
 use serde_json::{Value, json};
 
 use super::pretty;
-use super::workstation::{Desk, age};
+use super::workstation::{Desk, age, tell_failures};
 use crate::arguments::workstation::ProvidersArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -30,21 +30,10 @@ pub(crate) fn providers(
             true => pretty(&json!({"providers": standings.iter().map(object).collect::<Vec<_>>()})),
             false => ui::table(&HEAD, &standings.iter().map(row).collect::<Vec<_>>()),
         });
-        tell_failures(ui, &standings);
+        let failures = standings.iter().map(|standing| (&standing.provider, standing.key.failure()));
+        tell_failures(ui, failures);
         Ok(Exit::OK)
     })
-}
-
-/// Each failure of a store is told once.
-fn tell_failures(ui: Ui, standings: &[Standing]) {
-    let mut failures: Vec<_> = standings.iter().filter_map(failure).map(ToString::to_string).collect();
-    failures.sort();
-    failures.dedup();
-    failures.iter().for_each(|failure| ui.warn(failure));
-}
-
-fn failure(standing: &Standing) -> Option<&Failure> {
-    standing.has_secret.as_ref().and_then(|found| found.as_ref().err())
 }
 
 fn row(standing: &Standing) -> Vec<String> {
@@ -57,12 +46,6 @@ fn row(standing: &Standing) -> Vec<String> {
         (Some(Reachability::Reachable), Some(endpoint)) => format!("{endpoint} (reachable)"),
         (Some(Reachability::Unreachable(_)), Some(endpoint)) => format!("{endpoint} (unreachable)"),
     };
-    let secret = match &standing.has_secret {
-        None => "not needed",
-        Some(Ok(true)) => "present",
-        Some(Ok(false)) => "missing",
-        Some(Err(_)) => "unknown",
-    };
     let place = standing.place.as_ref().map_or_else(|| "-".into(), ToString::to_string);
     let check = standing
         .check
@@ -70,14 +53,13 @@ fn row(standing: &Standing) -> Vec<String> {
         .map_or_else(|| "-".to_owned(), |check| format!("{}, {} ago", check.verdict.token(), age(check.at)));
     let age = standing.written.map_or_else(|| "-".into(), age);
     let sort = if provider.sort.is_empty() { "-".into() } else { provider.sort.clone() };
-    let env_var = text(&provider.env_var);
-    vec![priority, provider.name.clone(), sort, env_var, place, secret.into(), age, endpoint, check]
+    let (env_var, secret) = (text(&provider.env_var), standing.key.word().to_owned());
+    vec![priority, provider.name.clone(), sort, env_var, place, secret, age, endpoint, check]
 }
 
 /// The object of the local API, with what is known besides.
 fn object(standing: &Standing) -> Value {
     let provider = &standing.provider;
-    let is_there = |found: &Result<bool, Failure>| found.as_ref().ok().copied();
     json!({
         "name": provider.name,
         "type": provider.sort,
@@ -85,10 +67,11 @@ fn object(standing: &Standing) -> Value {
         "vault_key": provider.pointer.as_ref().map(ToString::to_string),
         "endpoint": provider.endpoint,
         "priority": provider.priority,
-        "has_secret": standing.has_secret.as_ref().and_then(is_there),
+        "has_secret": standing.key.is_there(),
         "endpoint_reachable": standing.reachability.as_ref().map(Reachability::is_reachable),
+        "secret": standing.key.word(),
         "place": standing.place.as_ref().map(ToString::to_string),
-        "store_failure": failure(standing).map(|failure| failure.kind().token()),
+        "store_failure": standing.key.failure().map(|failure| failure.kind().token()),
         "secret_written": standing.written.map(|at| clock::wall_text(clock::seconds_of(at))),
         "last_check": standing.check.as_ref().map(|check| json!({
             "verdict": check.verdict.token(),

@@ -3,11 +3,11 @@
 use leasehold::core::{Failure, Kind};
 use leasehold::manifest::Provider;
 use leasehold::probe::Verdict;
-use leasehold::workstation::{Fault, Trial};
+use leasehold::workstation::{Fault, KeyState, Trial};
 use serde_json::{Value, json};
 
 use super::pretty;
-use super::workstation::{Desk, now};
+use super::workstation::{Desk, how_to_set, now, tell_failures};
 use crate::arguments::workstation::TestArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -67,17 +67,14 @@ impl Tested<'_> {
     }
 
     fn row(&self) -> Vec<String> {
-        let told = |is: Option<bool>, yes: &'static str, no: &'static str, none: &'static str| match is {
-            Some(true) => yes,
-            Some(false) => no,
-            None => none,
+        let told = |is_reachable: Option<bool>| match is_reachable {
+            Some(true) => "reachable",
+            Some(false) => "unreachable",
+            None => "-",
         };
         let (secret, endpoint) = match self.trial {
-            Ok(trial) => (
-                told(trial.has_secret, "present", "missing", "not needed"),
-                told(trial.endpoint_reachable, "reachable", "unreachable", "-"),
-            ),
-            Err(_) => ("unknown", "-"),
+            Ok(trial) => (trial.key.word(), told(trial.endpoint_reachable)),
+            Err(failure) => (KeyState::Unreadable(failure.clone()).word(), "-"),
         };
         let result = match (self.trial, self.failures()) {
             (Err(_), _) => "store failed".to_owned(),
@@ -95,7 +92,7 @@ impl Tested<'_> {
         json!({
             "provider": self.provider.name,
             "ok": failures.is_empty(),
-            "has_secret": trial.and_then(|trial| trial.has_secret),
+            "has_secret": trial.and_then(|trial| trial.key.is_there()),
             "endpoint_reachable": trial.and_then(|trial| trial.endpoint_reachable),
             "failures": failures,
             "verdict": self.verdict().map(Verdict::token),
@@ -108,14 +105,12 @@ impl Tested<'_> {
     }
 }
 
-/// Each failure of a store once, and what can be done where a key is missing.
+/// Failures of stores, and what can be done where a key is missing.
 fn tell(ui: Ui, results: &[Tested<'_>]) {
-    let mut failures: Vec<_> = results.iter().filter_map(|tested| tested.trial.as_ref().err()).collect();
-    failures.dedup();
-    failures.iter().for_each(|failure| ui.warn(failure.message()));
+    tell_failures(ui, results.iter().map(|tested| (tested.provider, tested.trial.as_ref().err())));
     let is_missing = |tested: &&Tested<'_>| tested.faults().contains(&Fault::MissingSecret);
     for tested in results.iter().filter(is_missing) {
-        ui.note(&format!("set the key: leasehold set-key {}", tested.provider.name));
+        ui.note(&format!("{} has no key; {}", tested.provider.name, how_to_set(tested.provider)));
     }
 }
 

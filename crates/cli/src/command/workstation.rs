@@ -1,5 +1,6 @@
 //! What the verbs about providers share: the manifest, the stores, and a server where a pointer needs one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +18,7 @@ use crate::config::environment::Environment;
 use crate::config::settings::Settings;
 use crate::config::text::Origin;
 use crate::exit::Exit;
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 /// A manifest with the settings that go with it.
 pub(crate) struct Desk {
@@ -58,7 +59,7 @@ pub(crate) fn at_key(
     let provider = desk.manifest.provider(name)?;
     let pointer = provider.needed_pointer()?;
     desk.attend([provider], ui, async |workstation| {
-        let place = workstation.stores().reference(pointer).await;
+        let place = workstation.stores().place_to_write(pointer).await?;
         work(workstation, provider, place).await
     })
 }
@@ -119,12 +120,48 @@ pub(crate) fn is_on_server(provider: &Provider, settings: &Settings) -> bool {
     }
 }
 
+/// How a provider's key is set, for hints.
+pub(crate) fn how_to_set(provider: &Provider) -> String {
+    let place = match &provider.pointer {
+        Some(Pointer::Full(reference)) => Some(reference.place()),
+        Some(Pointer::Plain(_)) | None => None,
+    };
+    match place {
+        Some(Place::Env(name)) => format!("put it into the variable {name}"),
+        Some(Place::File(path)) => format!("write it into {path}"),
+        Some(Place::Stored(..) | Place::Vault(_)) | None => {
+            format!("set it: leasehold set-key {}", provider.name)
+        }
+    }
+}
+
+/// Tells why keys could not be read. What is true of a store as a whole is told once, of the first of its keys.
+pub(crate) fn tell_failures<'a>(ui: Ui, failures: impl Iterator<Item = (&'a Provider, Option<&'a Failure>)>) {
+    let mut told = BTreeSet::new();
+    for (provider, failure) in failures {
+        let Some(failure) = failure else { continue };
+        let mut is_new = told.insert(("", failure.message().to_owned()));
+        if let (Some(pointer), Kind::Sealed | Kind::Unreachable) = (&provider.pointer, failure.kind()) {
+            is_new &= told.insert((failure.kind().token(), scheme(pointer)));
+        }
+        if is_new {
+            ui.warn(failure.message());
+        }
+    }
+}
+
+/// What a pointer begins with: all with the same are to the same store.
+fn scheme(pointer: &Pointer) -> String {
+    let text = pointer.to_string();
+    text.split_once("://").map(|(scheme, _)| scheme.to_owned()).unwrap_or_default()
+}
+
 /// The workstation by these settings, without a server.
 pub(crate) fn workstation(
     settings: &Settings,
     environment: &Environment,
 ) -> Result<Workstation<'static>, Failure> {
-    let stores = Stores::new(settings.workstation.stores()?);
+    let stores = Stores::new(settings.workstation.stores(&settings.state_dir)?);
     let environment = environment.clone();
     let variables = move |name: &str| {
         let value = environment.variable(name).and_then(|value| value.to_str());
@@ -161,8 +198,15 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// What is told of a deletion.
-pub(crate) fn deletion(place: &Reference, is_found: bool, is_dry: bool, is_json: bool) -> String {
+/// Tells of a deletion, and of what it does not reach.
+pub(crate) fn tell_deletion(place: &Reference, is_found: bool, is_dry: bool, is_json: bool, ui: Ui) {
+    ui::answer(&deletion(place, is_found, is_dry, is_json));
+    if is_found && matches!(place.place(), Place::Vault(_)) {
+        ui.note("where the server's engine keeps versions, the earlier ones still hold the key: change it, or delete them with the server's own tool");
+    }
+}
+
+fn deletion(place: &Reference, is_found: bool, is_dry: bool, is_json: bool) -> String {
     match (is_json, is_dry, is_found) {
         (true, true, _) => pretty(&json!({"would_delete": is_found, "place": place.to_string()})),
         (true, false, _) => pretty(&json!({"deleted": is_found, "place": place.to_string()})),

@@ -44,6 +44,26 @@ set_key openai sk-good
 exits 0 leasehold run -- true
 says 'the provider is openai'
 
+# So it does of a key that is written elsewhere; a new one counts at once, and so does another endpoint.
+manifest=$HOME/.config/ai/ai_agents/manifest.json
+cp "$manifest" kept
+sed -i 's,"vault_key": "openai","vault_key": "env://OPENAI_KEY",' "$manifest"
+export OPENAI_KEY=sk-canary-wrong
+exits 4 leasehold test openai
+exits 0 leasehold run -- true
+says 'not openai: its key was rejected'
+exits 0 leasehold providers --offline
+answers 'rejected, '
+OPENAI_KEY=sk-good exits 0 leasehold run -- true
+says 'the provider is openai'
+sed -i "s,$OPENAI,$REDIRECTING," "$manifest"
+exits 0 leasehold run -- true
+says 'the provider is openai'
+exits 0 leasehold providers --offline
+! grep -q 'rejected, ' "$HOME/answered" || die 'the old mark is shown of another endpoint'
+nowhere sk-canary-wrong
+cp kept "$manifest"
+
 # No money; a provider that sends the key somewhere else; nobody there; one that we do not know.
 exits 6 leasehold test openrouter --json
 answers '"key exhausted"'

@@ -61,6 +61,41 @@ done
 exits 0 leasehold run --provider openai_pro -- 'echo "$OPENAI_API_KEY"'
 answers_just canary-third
 
+# Somebody else wrote a blank: that is no key, and it is told what it is.
+sed -i 's,"api.openai.com/pro_key","env://BLANK",' "$manifest"
+for blank in '' ' ' '
+'; do
+    export BLANK="$blank"
+    fails 125 invalid 'env://BLANK: the key is' run --provider openai_pro -- true
+    exits 0 leasehold providers --offline
+    answers ' blank '
+    exits 5 leasehold test --offline openai_pro --json
+    answers '"has_secret": false'
+    exits 8 leasehold doctor --offline --only secret:openai_pro
+    answers 'is blank'
+    answers 'put it into the variable BLANK'
+done
+unset BLANK
+
+# One that comes while a command runs does not take the place of the key that it has.
+sed -i "s,env://BLANK,file://$PWD/key," "$manifest"
+put() {
+    printf '%s' "$1" >key.new
+    mv key.new key
+}
+put canary-fourth
+leasehold run --provider openai_pro --on-change restart --refresh-interval 1s -- '
+    echo "[$OPENAI_API_KEY]" >>values; until [ -e finish ]; do sleep 0.05; done' 2>told &
+wait_for values '[canary-fourth]'
+put ' '
+wait_for told '/key: the key is blank; the command goes on with what it has'
+put canary-fifth
+wait_for values '[canary-fifth]'
+touch finish
+wait $!
+[ "$(grep -c . values)" = 2 ] || die "restarted wrongly: $(cat values)"
+cp kept "$manifest"
+
 # The keyring fails: there is none.
 export LEASEHOLD_STORE=keyring
 fails 6 unreachable 'no D-Bus session answers' set-key openai_pro -

@@ -2,17 +2,22 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::pin::pin;
 use std::time::SystemTime;
 
 use futures_util::{StreamExt, stream};
 use leasehold_core::name::{Reference, StoreKind};
-use leasehold_core::{Failure, Kind, Secret};
+use leasehold_core::{Failure, Kind};
 
-use super::{Purpose, Spot, Workstation, store_of};
-use crate::checks::{Check, Checks};
+use super::keys::{Key, Keys};
+use super::{KeyState, Purpose, Spot, Workstation, store_of};
+use crate::checks::Check;
 use crate::manifest::{Manifest, Provider};
 use crate::probe::{Prober, ProviderKind, Reachability, Verdict};
-use crate::store::{Store, TOGETHER, found};
+use crate::store::{Store, TOGETHER};
+
+/// So many endpoints are asked at once before a choice; those of the next ones for nothing where the first answers.
+const ENDPOINTS: usize = 8;
 
 /// What is known of a provider. Nothing of it is a secret.
 #[derive(Clone, Debug)]
@@ -21,13 +26,13 @@ pub struct Standing {
     pub provider: Provider,
     /// Where its key is, if it has one.
     pub place: Option<Reference>,
-    /// Whether its key is there; none if it needs none. A store that cannot be asked answers with its failure.
-    pub has_secret: Option<Result<bool, Failure>>,
+    /// How it stands with its key.
+    pub key: KeyState,
     /// When its key was written, where the store knows.
     pub written: Option<SystemTime>,
     /// Whether its endpoint can be reached; none if it has none, or was not asked.
     pub reachability: Option<Reachability>,
-    /// What was last said of its key.
+    /// What was last said of this key.
     pub check: Option<Check>,
 }
 
@@ -36,8 +41,8 @@ pub struct Standing {
 pub struct Trial {
     /// The provider's name.
     pub provider: String,
-    /// Whether its key is there; none if it needs none.
-    pub has_secret: Option<bool>,
+    /// How it stands with its key; never unreadable.
+    pub key: KeyState,
     /// Whether its endpoint can be reached; none if it has none.
     pub endpoint_reachable: Option<bool>,
     /// What the provider said of the key; none if it was not asked.
@@ -49,7 +54,7 @@ pub struct Trial {
 /// What can be wrong with a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// There is no key.
+    /// There is no key, or a blank.
     MissingSecret,
     /// Nobody listens at the endpoint.
     Unreachable,
@@ -68,8 +73,24 @@ pub struct Pick {
     pub provider: Provider,
     /// Where its key is, if it has one.
     pub place: Option<Reference>,
-    /// The names of those that come before it, each with what is wrong with it.
-    pub passed_over: Vec<(String, String)>,
+    /// Those that come before it.
+    pub passed_over: PassedOver,
+}
+
+/// The names of providers that are not usable, each with the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassedOver(pub Vec<(String, String)>);
+
+impl PassedOver {
+    /// The first five, and how many more there are: a manifest may have thousands. Between them stands the mark, and before
+    /// each the word, as in `; not a: its key is not set; and 7 more`.
+    pub fn told(&self, mark: &str, word: &str) -> String {
+        const TOLD: usize = 5;
+        let told = self.0.iter().take(TOLD).map(|(name, reason)| format!("{mark}{word}{name}: {reason}"));
+        let more = self.0.len().saturating_sub(TOLD);
+        let more = (more > 0).then(|| format!("{mark}and {more} more"));
+        told.chain(more).collect()
+    }
 }
 
 impl Fault {
@@ -98,20 +119,17 @@ impl Fault {
 impl Workstation<'_> {
     /// What is known of each provider, in the order in which they are taken. `is_offline`: no endpoint is asked.
     pub async fn standings(&self, manifest: &Manifest, is_offline: bool) -> Vec<Standing> {
-        let mut inventory = Inventory::default();
-        let checks = self.checks();
-        let mut standings = Vec::new();
-        for provider in manifest.providers() {
-            let place = self.place(provider).await;
-            let found = match &place {
-                Some(place) => Some(inventory.find(self, place).await),
-                None => None,
+        let providers: Vec<_> = manifest.providers().iter().collect();
+        let (checks, keys) = (self.checks(), self.keys(&providers).await);
+        let (mut inventory, mut standings) = (Inventory::default(), Vec::new());
+        for (provider, Key { place, state, secret }) in providers.into_iter().zip(keys) {
+            let written = match &place {
+                Some(place) if state == KeyState::Present => inventory.written(self, place).await,
+                _ => None,
             };
-            let written = found.as_ref().and_then(|found| found.as_ref().ok()?.as_ref()?.written);
-            let has_secret = found.map(|found| found.map(|found| found.is_some()));
-            let check = checks.of(provider).cloned();
+            let check = checks.of(provider, secret.as_ref()).cloned();
             let provider = provider.clone();
-            standings.push(Standing { provider, place, has_secret, written, reachability: None, check });
+            standings.push(Standing { provider, place, key: state, written, reachability: None, check });
         }
         if !is_offline {
             reach_all(self.prober(), &mut standings).await;
@@ -119,46 +137,56 @@ impl Workstation<'_> {
         standings
     }
 
-    /// The first provider by priority that is usable: its key is there and not known to be rejected or exhausted, and
-    /// its endpoint can be reached. `is_strict`: the very first, or none.
+    /// The first provider by priority that is usable: its key can be read, is not blank, and not known to be rejected or
+    /// exhausted; and its endpoint can be reached. `is_strict`: the very first, or none.
+    ///
+    /// Some endpoints are asked at once, so that one that is silent costs its second but once.
     ///
     /// # Errors
     ///
     /// Tells what is wrong with each.
     pub async fn pick(&self, manifest: &Manifest, is_strict: bool, now: SystemTime) -> Result<Pick, Failure> {
-        let (checks, mut passed_over) = (self.checks(), Vec::new());
         let considered = if is_strict { 1 } else { usize::MAX };
-        for provider in manifest.providers().iter().take(considered) {
-            let place = self.place(provider).await;
-            match self.is_usable(provider, place.as_ref(), &checks, now).await {
-                Ok(()) => return Ok(Pick { provider: provider.clone(), place, passed_over }),
-                Err(reason) => passed_over.push((provider.name.clone(), reason)),
-            }
+        let providers = manifest.needed_providers()?;
+        let providers = &providers[..providers.len().min(considered)];
+        let (checks, mut passed_over) = (self.checks(), PassedOver::default());
+        let keys = Keys::of(self, providers);
+        let keys = stream::unfold(keys, |mut keys| async move { Some((keys.next().await?, keys)) });
+        let looks = keys.map(|(provider, key)| {
+            let is_usable = key.is_usable(provider, &checks, now);
+            self.look_at(provider, key, is_usable)
+        });
+        let (mut looks, mut missing) = (pin!(looks.buffered(ENDPOINTS)), Vec::new());
+        while let Some((provider, key, is_usable)) = looks.next().await {
+            let Err(reason) = is_usable else {
+                return Ok(Pick { provider: provider.clone(), place: key.place, passed_over });
+            };
+            passed_over.0.push((provider.name.clone(), reason));
+            missing.extend(Some(provider).filter(|_| key.state == KeyState::Missing));
         }
-        let told: String = passed_over.iter().map(|(name, reason)| format!("\n  {name}: {reason}")).collect();
-        let what = if is_strict { "the first provider is not usable" } else { "no provider is usable" };
-        Err(Failure::new(Kind::NotFound, format!("{what}{told}"))
-            .hint("see `leasehold providers`, and set a key with `leasehold set-key NAME`"))
+        let failure = none_usable(is_strict, &passed_over);
+        Err(match self.hint_for(&missing).await {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        })
     }
 
-    async fn is_usable(
+    /// Whether a provider is usable, or why not; of its key that is known.
+    async fn look_at<'p>(
         &self,
-        provider: &Provider,
-        place: Option<&Reference>,
-        checks: &Checks,
-        now: SystemTime,
-    ) -> Result<(), String> {
-        if let Some(place) = place {
-            match self.contains(place).await {
-                Ok(true) => {}
-                Ok(false) => return Err("its key is not set".into()),
-                Err(failure) => return Err(failure.message().to_owned()),
-            }
-            if checks.of(provider).is_some() {
-                let found = Inventory::default().find(self, place).await.ok().flatten();
-                checks.is_usable(provider, found.and_then(|found| found.written), now)?;
-            }
-        }
+        provider: &'p Provider,
+        key: Key,
+        is_usable: Result<(), String>,
+    ) -> (&'p Provider, Key, Result<(), String>) {
+        let is_usable = match is_usable {
+            Ok(()) => self.reaches(provider).await,
+            Err(reason) => Err(self.explained(provider, &key.state, reason).await),
+        };
+        (provider, key, is_usable)
+    }
+
+    /// Whether a provider's endpoint can be reached, if it has one, or why not.
+    async fn reaches(&self, provider: &Provider) -> Result<(), String> {
         match &provider.endpoint {
             None => Ok(()),
             Some(endpoint) => match self.prober().reachable(endpoint).await {
@@ -182,47 +210,38 @@ impl Workstation<'_> {
     ) -> Vec<Result<Trial, Failure>> {
         let keys = self.keys(providers).await;
         let trials =
-            providers.iter().zip(keys).map(|(provider, key)| self.try_out(provider, key, is_offline));
+            providers.iter().zip(&keys).map(|(provider, key)| self.try_out(provider, key, is_offline));
         let mut trials: Vec<_> = stream::iter(trials).buffered(TOGETHER).collect().await;
         let verdict = |trial: &Result<Trial, Failure>| trial.as_ref().ok()?.verdict.clone();
-        let verdicts = providers.iter().zip(&trials);
-        let verdicts = verdicts.filter_map(|(provider, trial)| Some((*provider, verdict(trial)?))).collect();
-        if let Err(failure) = self.checks().note_all(verdicts, now) {
+        let said = providers.iter().zip(&keys).zip(&trials);
+        let said = said.filter_map(|((provider, key), trial)| {
+            let verdict = verdict(trial)?;
+            Some((*provider, key.secret.as_ref(), verdict))
+        });
+        if let Err(failure) = self.checks().note_all(said.collect(), now) {
             let lost = trials.iter_mut().filter(|trial| verdict(trial).is_some());
             lost.for_each(|trial| *trial = Err(failure.clone()));
         }
         trials
     }
 
-    /// The key of each of these providers; none if it needs none.
-    async fn keys(&self, providers: &[&Provider]) -> Vec<Option<Result<Secret, Failure>>> {
-        let mut places = Vec::new();
-        for provider in providers {
-            places.extend(self.place(provider).await);
+    async fn try_out(&self, provider: &Provider, key: &Key, is_offline: bool) -> Result<Trial, Failure> {
+        if let Some(failure) = key.state.failure() {
+            return Err(failure.clone());
         }
-        let mut keys = self.find_all(&places).await.into_iter();
-        providers.iter().map(|provider| provider.pointer.as_ref().and_then(|_| keys.next())).collect()
-    }
-
-    async fn try_out(
-        &self,
-        provider: &Provider,
-        key: Option<Result<Secret, Failure>>,
-        is_offline: bool,
-    ) -> Result<Trial, Failure> {
-        let key = key.map(found).transpose()?;
         let endpoint_reachable = match &provider.endpoint {
             Some(endpoint) if !is_offline => Some(self.prober().reachable(endpoint).await.is_reachable()),
             _ => None,
         };
-        let has_secret = key.as_ref().map(Option::is_some);
+        let has_secret = key.state.is_there();
         let is_worth_asking = has_secret != Some(false) && endpoint_reachable != Some(false) && !is_offline;
         let verdict = match is_worth_asking {
-            true => Some(self.prober().check(provider, key.flatten().as_ref()).await),
+            true => Some(self.prober().check(provider, key.secret.as_ref()).await),
             false => None,
         };
         let faults = faults(provider, has_secret, endpoint_reachable, verdict.as_ref());
-        Ok(Trial { provider: provider.name.clone(), has_secret, endpoint_reachable, verdict, faults })
+        let (provider, key) = (provider.name.clone(), key.state.clone());
+        Ok(Trial { provider, key, endpoint_reachable, verdict, faults })
     }
 
     /// Where a provider's key is; none if it needs none.
@@ -252,6 +271,13 @@ fn faults(
     [missing, unreachable, of_verdict].into_iter().flatten().collect()
 }
 
+fn none_usable(is_strict: bool, passed_over: &PassedOver) -> Failure {
+    let told = passed_over.told("\n  ", "");
+    let what = if is_strict { "the first provider is not usable" } else { "no provider is usable" };
+    Failure::new(Kind::NotFound, format!("{what}{told}"))
+        .hint("see `leasehold providers`, and set a key with `leasehold set-key NAME`")
+}
+
 async fn reach_all(prober: Prober, standings: &mut [Standing]) {
     let asked = standings.iter().enumerate().filter_map(|(at, standing)| {
         let endpoint = standing.provider.endpoint.clone()?;
@@ -263,50 +289,51 @@ async fn reach_all(prober: Prober, standings: &mut [Standing]) {
     }
 }
 
-/// What is in the stores, each asked once a service: a sealed file takes its time to be opened.
+/// When the secrets in the stores were written, each store asked once a service: a sealed file takes its time to be opened.
 #[derive(Default)]
-struct Inventory(HashMap<Shelf, Result<Written, Failure>>);
+struct Inventory(HashMap<Shelf, Written>);
 
 /// A service in a store; none of the workstation's stores is the server.
 type Shelf = (Option<StoreKind>, Box<str>);
 
-/// The names that are there, and when the secret of each was written.
+/// When the secret of each name was written, where that is known.
 type Written = HashMap<Box<str>, Option<SystemTime>>;
 
-/// A secret that is there.
-struct Found {
-    /// When it was written, where that is known.
-    written: Option<SystemTime>,
-}
-
 impl Inventory {
-    /// What is at a place; none if nothing is.
-    async fn find(
-        &mut self,
-        workstation: &Workstation<'_>,
-        place: &Reference,
-    ) -> Result<Option<Found>, Failure> {
-        let (store, entry) = match workstation.spot(place, Purpose::Read).await? {
+    /// When the secret at a place was written, where that is known.
+    async fn written(&mut self, workstation: &Workstation<'_>, place: &Reference) -> Option<SystemTime> {
+        let (store, entry) = match workstation.spot(place, Purpose::Read).await.ok()? {
             Spot::Store(store, entry) => (store, entry),
-            Spot::File(path) => {
-                let written = path.metadata().and_then(|file| file.modified()).ok();
-                return Ok(workstation.contains(place).await?.then_some(Found { written }));
-            }
-            Spot::Variable(_) => {
-                return Ok(workstation.contains(place).await?.then_some(Found { written: None }));
-            }
+            Spot::File(path) => return path.metadata().and_then(|file| file.modified()).ok(),
+            Spot::Variable(_) => return None,
         };
         let written = match self.0.entry((store_of(place), entry.service.clone())) {
             Occupied(known) => known.into_mut(),
             Vacant(unknown) => unknown.insert(listed(&*store, &entry.service).await),
         };
-        let written = written.as_ref().map_err(Failure::clone)?;
-        Ok(written.get(&entry.name).map(|written| Found { written: *written }))
+        *written.get(&entry.name)?
     }
 }
 
-/// What a store has of a service; nothing where it does not know the service.
-async fn listed(store: &dyn Store, service: &str) -> Result<Written, Failure> {
-    let listed = found(store.list(service).await)?.unwrap_or_default();
-    Ok(listed.into_iter().map(|listed| (listed.entry.name, listed.written)).collect())
+/// What a store knows of a service; nothing if it does not tell.
+async fn listed(store: &dyn Store, service: &str) -> Written {
+    let listed = store.list(service).await.unwrap_or_default();
+    listed.into_iter().map(|listed| (listed.entry.name, listed.written)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_the_first_five_are_told() {
+        let check = |count: usize, expect: &str| {
+            let reasons = (0..count).map(|nth| (format!("p{nth}"), "why".to_owned()));
+            assert_eq!(PassedOver(reasons.collect()).told("; ", "not "), expect);
+        };
+        check(0, "");
+        check(2, "; not p0: why; not p1: why");
+        check(5, "; not p0: why; not p1: why; not p2: why; not p3: why; not p4: why");
+        check(7, "; not p0: why; not p1: why; not p2: why; not p3: why; not p4: why; and 2 more");
+    }
 }

@@ -1,19 +1,14 @@
 //! The providers: is each one's key there, its endpoint reachable, and the key accepted?
 
-use std::collections::HashMap;
-
 use leasehold::core::Failure;
-use leasehold::core::name::StoreKind;
 use leasehold::manifest::{Pointer, Provider};
 use leasehold::probe::{ProviderKind, Reachability, Verdict};
-use leasehold::store::Listed;
-use leasehold::workstation::{Choice, Purpose, Standing, Trial, Workstation};
+use leasehold::workstation::{Choice, Elsewhere, KeyState, Standing, Trial, Workstation};
 
 use super::finding::{Finding, OFFLINE, Status};
 use super::only::OF_PROVIDERS;
 use super::visit::Visit;
-use crate::command::workstation::now;
-use crate::config::workstation::choice_text;
+use crate::command::workstation::{how_to_set, now};
 
 /// What came of trying a provider out; none if it was not.
 type Outcome = Option<Result<Trial, Failure>>;
@@ -27,61 +22,42 @@ pub(super) async fn check(visit: &Visit<'_>, workstation: &Workstation<'_>) -> V
     let asks_nobody = visit.is_offline || !visit.wants("endpoint");
     let standings = workstation.standings(manifest, asks_nobody).await;
     let outcomes = try_out(visit, workstation, &standings).await;
-    let unreadable = unreadable(workstation, &standings, &outcomes).await;
-    let elsewhere = Elsewhere::search(visit, workstation, &standings).await;
+    let advice = Advice::search(visit, workstation, &standings).await;
     let mut findings = Vec::new();
     for (standing, outcome) in standings.iter().zip(&outcomes) {
-        let unreadable = unreadable.get(standing.provider.name.as_str());
-        findings.extend(secret(visit, standing, unreadable, &elsewhere));
+        findings.extend(secret(visit, standing, &advice));
         findings.extend(endpoint(standing));
         findings.extend(key(visit, standing, outcome));
     }
     findings
 }
 
-/// Tries those out whose key is there, or that need none. Where no verdict is wanted, keys are only read.
+/// Tries those out whose key is there, or that need none.
 async fn try_out(visit: &Visit<'_>, workstation: &Workstation<'_>, standings: &[Standing]) -> Vec<Outcome> {
     let is_tried = |standing: &&Standing| {
-        let is_wanted = ["secret", "key"].iter().any(|check| visit.wants(&id(check, &standing.provider)));
-        is_wanted && !matches!(standing.has_secret, Some(Ok(false) | Err(_)))
+        visit.wants(&id("key", &standing.provider))
+            && matches!(standing.key, KeyState::NotNeeded | KeyState::Present)
     };
     let tried: Vec<_> = standings.iter().filter(is_tried).map(|standing| &standing.provider).collect();
-    let asks_nobody = visit.is_offline || !visit.wants("key");
-    let mut trials = workstation.test(&tried, asks_nobody, now()).await.into_iter();
+    let mut trials = workstation.test(&tried, visit.is_offline, now()).await.into_iter();
     standings.iter().map(|standing| is_tried(&standing).then(|| trials.next()).flatten()).collect()
 }
 
-/// Why keys cannot be read, by provider. What failed in a trial may have been the key, or what was made of it.
-async fn unreadable<'s>(
-    workstation: &Workstation<'_>,
-    standings: &'s [Standing],
-    outcomes: &[Outcome],
-) -> HashMap<&'s str, Failure> {
-    let failed = standings.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Some(Err(_))));
-    let (names, places): (Vec<_>, Vec<_>) =
-        failed.filter_map(|(standing, _)| Some((&*standing.provider.name, standing.place.clone()?))).unzip();
-    let read = workstation.find_all(&places).await;
-    names.into_iter().zip(read).filter_map(|(name, read)| Some((name, read.err()?))).collect()
-}
-
 /// Whether a provider's key is where its pointer says, and can be read.
-fn secret(
-    visit: &Visit<'_>,
-    standing: &Standing,
-    unreadable: Option<&Failure>,
-    elsewhere: &Elsewhere,
-) -> Option<Finding> {
+fn secret(visit: &Visit<'_>, standing: &Standing, advice: &Advice) -> Option<Finding> {
     let (provider, place) = (&standing.provider, standing.place.as_ref()?);
     let id = id("secret", provider);
-    Some(match (standing.has_secret.as_ref()?, unreadable) {
-        (Err(_), _) if visit.misses(provider) && visit.is_offline => {
+    let fails = |message: String| Finding::new(&id, Status::Failure, message);
+    Some(match &standing.key {
+        KeyState::NotNeeded => return None,
+        KeyState::Unreadable(_) if visit.misses(provider) && visit.is_offline => {
             Finding::skipped(id, format!("{place} is on the server, which is not asked"))
         }
-        (Err(failure), _) if visit.misses(provider) => Finding::of(id, Status::Warning, failure),
-        (Err(failure), _) | (Ok(true), Some(failure)) => Finding::of(id, Status::Failure, failure),
-        (Ok(false), _) => Finding::new(id, Status::Failure, format!("there is no key at {place}"))
-            .hint(elsewhere.hint(provider)),
-        (Ok(true), None) => Finding::ok(id, format!("it is at {place}")),
+        KeyState::Unreadable(failure) if visit.misses(provider) => Finding::of(id, Status::Warning, failure),
+        KeyState::Unreadable(failure) => Finding::of(id, Status::Failure, failure),
+        KeyState::Missing => fails(format!("there is no key at {place}")).hint(advice.hint(provider)),
+        KeyState::Blank => fails(format!("what is at {place} is blank")).hint(how_to_set(provider)),
+        KeyState::Present => Finding::ok(id, format!("it is at {place}")),
     })
 }
 
@@ -119,10 +95,10 @@ fn key(visit: &Visit<'_>, standing: &Standing, outcome: &Outcome) -> Option<Find
 /// A key that could not be read is told as such by the check of the secret; where that is not asked for, by this one.
 fn unread(visit: &Visit<'_>, standing: &Standing, id: String) -> Finding {
     const TOLD: &str = "no key could be read";
-    match &standing.has_secret {
+    match standing.key.failure() {
         _ if visit.wants(&self::id("secret", &standing.provider)) => Finding::skipped(id, TOLD),
-        Some(Err(failure)) => Finding::of(id, Status::Warning, failure),
-        _ => Finding::warning(id, TOLD).hint(set_key(&standing.provider)),
+        Some(failure) => Finding::of(id, Status::Warning, failure),
+        None => Finding::warning(id, TOLD).hint(how_to_set(&standing.provider)),
     }
 }
 
@@ -139,57 +115,38 @@ fn judged(id: String, name: &str, verdict: &Verdict) -> Finding {
     }
 }
 
-/// What plain pointers name, in the stores that were not chosen.
+/// What to do about keys that are missing.
 #[derive(Default)]
-struct Elsewhere {
-    /// How the chosen store is named.
-    chosen: String,
+struct Advice {
+    elsewhere: Elsewhere,
     /// Whether the keys may be on a server that is known, and nobody said where.
     has_server: bool,
-    there: Vec<(StoreKind, Vec<Listed>)>,
 }
 
-impl Elsewhere {
-    /// Looks only where a plain pointer leads to nothing. A store that cannot be asked has nothing.
+impl Advice {
+    /// Looks into other stores only where a plain pointer leads to nothing.
     async fn search(visit: &Visit<'_>, workstation: &Workstation<'_>, standings: &[Standing]) -> Self {
         let is_lost = |standing: &Standing| {
             let is_plain = matches!(standing.provider.pointer, Some(Pointer::Plain(_)));
-            is_plain && matches!(standing.has_secret, Some(Ok(false)))
+            is_plain && standing.key == KeyState::Missing
         };
         if !standings.iter().any(is_lost) {
             return Self::default();
         }
         let choice = &workstation.stores().chosen().await.choice;
-        let mut there = Vec::new();
-        for kind in StoreKind::ALL.into_iter().filter(|kind| *choice != Choice::Store(*kind)) {
-            let Ok((store, service)) = workstation.shelf(&Choice::Store(kind), Purpose::Read).await else {
-                continue;
-            };
-            there.push((kind, store.list(&service).await.unwrap_or_default()));
-        }
         let is_known = !visit.settings.server.addresses.is_empty();
         let has_server = is_known && !matches!(choice, Choice::Server(_));
-        Self { chosen: choice_text(choice), has_server, there }
+        Self { elsewhere: workstation.elsewhere().await, has_server }
     }
 
-    /// What to do about a key that is missing.
     fn hint(&self, provider: &Provider) -> String {
-        let Some(Pointer::Plain(name)) = &provider.pointer else { return set_key(provider) };
-        let moved = "; if it was moved to the server, say where: LEASEHOLD_STORE=vault://MOUNT/PATH";
-        let has_it = |entries: &[Listed]| entries.iter().any(|listed| listed.entry.name == *name);
-        match self.there.iter().find(|(_, entries)| has_it(entries)) {
-            Some((kind, _)) => {
-                let (from, to) = (kind.scheme(), &self.chosen);
-                format!("{} has it: leasehold store migrate --from {from} --to {to}", Choice::Store(*kind))
-            }
-            None if self.has_server => format!("{}{moved}", set_key(provider)),
-            None => set_key(provider),
-        }
+        let is_plain = matches!(provider.pointer, Some(Pointer::Plain(_)));
+        let moved = match self.has_server && is_plain {
+            true => "; if it was moved to the server, say where: LEASEHOLD_STORE=vault://MOUNT/PATH",
+            false => "",
+        };
+        self.elsewhere.hint(provider).unwrap_or_else(|| format!("{}{moved}", how_to_set(provider)))
     }
-}
-
-fn set_key(provider: &Provider) -> String {
-    format!("set it: leasehold set-key {}", provider.name)
 }
 
 fn id(check: &str, provider: &Provider) -> String {

@@ -1,13 +1,16 @@
 //! Whose key a command gets: the providers that were named, or the one that the policy takes.
 
-use leasehold::core::name::Reference;
-use leasehold::core::{Failure, Kind};
+use std::collections::BTreeMap;
+
+use leasehold::core::name::{Place, Reference};
+use leasehold::core::{Failure, Fields, Kind, Secret};
 use leasehold::manifest::{Manifest, Provider};
-use leasehold::workstation::{Pick, Workstation};
+use leasehold::workstation::{Pick, Workstation, check_key};
 
 use super::bindings::Bindings;
 use crate::arguments::run::RunArguments;
-use crate::command::workstation::{is_on_server, manifest, manifest_if_any, now};
+use crate::command::values::one;
+use crate::command::workstation::{how_to_set, is_on_server, manifest, manifest_if_any, now};
 use crate::config::settings::Settings;
 use crate::ui::Ui;
 
@@ -26,7 +29,7 @@ impl Wanted {
         settings: &Settings,
         bindings: &Bindings,
     ) -> Result<Option<Self>, Failure> {
-        let is_asked = arguments.strict_priority || !arguments.providers.is_empty();
+        let is_asked = arguments.strict_priority || !bindings.providers().is_empty();
         if !is_asked && !bindings.is_empty() {
             return Ok(None);
         }
@@ -35,8 +38,8 @@ impl Wanted {
             false => manifest_if_any(settings)?,
         };
         let Some(manifest) = manifest else { return Ok(None) };
-        let wanted =
-            Self { manifest, named: arguments.providers.clone(), is_strict: arguments.strict_priority };
+        let named = bindings.providers().to_vec();
+        let wanted = Self { manifest, named, is_strict: arguments.strict_priority };
         wanted.named()?;
         Ok(Some(wanted))
     }
@@ -55,28 +58,32 @@ impl Wanted {
         self.named.is_empty()
     }
 
-    /// Binds what the providers give. Tells whom the policy took, and why nobody before.
+    /// Binds what the providers give; the keys among it. Tells whom the policy took, and why nobody before.
     pub(super) async fn bind(
         &self,
         bindings: &mut Bindings,
         workstation: &Workstation<'_>,
         ui: Ui,
-    ) -> Result<(), Failure> {
+    ) -> Result<Keys, Failure> {
+        let mut keys = Keys::default();
         for provider in self.named()? {
-            bind(bindings, provider, workstation.place(provider).await)?;
+            keys.extend(bind(bindings, provider, workstation.place(provider).await)?);
         }
         if self.is_by_policy() {
             let pick = workstation.pick(&self.manifest, self.is_strict, now()).await?;
             ui.note(&told(&pick));
-            bind(bindings, &pick.provider, pick.place)?;
+            keys.extend(bind(bindings, &pick.provider, pick.place)?);
         }
-        Ok(())
+        Ok(keys)
     }
 
     /// A failure to have what was bound, with what to do about a key that is not set.
-    pub(super) fn explain(&self, failure: Failure) -> Failure {
-        match &self.named[..] {
-            [name] if failure.kind() == Kind::NotFound => failure.hint(format!("leasehold set-key {name}")),
+    pub(super) async fn explain(&self, failure: Failure, workstation: &Workstation<'_>) -> Failure {
+        match self.named().as_deref() {
+            Ok([provider]) if failure.kind() == Kind::NotFound => {
+                let hint = workstation.elsewhere().await.hint(provider);
+                failure.hint(hint.unwrap_or_else(|| how_to_set(provider)))
+            }
             _ => failure,
         }
     }
@@ -87,14 +94,17 @@ impl Wanted {
 }
 
 /// The key in its variable, and the endpoint in its own. A provider without either injects nothing.
-fn bind(bindings: &mut Bindings, provider: &Provider, place: Option<Reference>) -> Result<(), Failure> {
-    if let (Some(name), Some(place)) = (&provider.env_var, place) {
-        bindings.bind(name, place)?;
-    }
+fn bind(
+    bindings: &mut Bindings,
+    provider: &Provider,
+    place: Option<Reference>,
+) -> Result<Option<Key>, Failure> {
     if let (Some(name), Some(endpoint)) = (&provider.base_url_env, &provider.endpoint) {
-        bindings.set(name, endpoint)?;
+        bindings.set(name, endpoint, &provider.name)?;
     }
-    Ok(())
+    let Some((variable, place)) = provider.env_var.clone().zip(place) else { return Ok(None) };
+    bindings.bind(&variable, place.clone(), &provider.name)?;
+    Ok(Some(Key { variable, place, hint: how_to_set(provider) }))
 }
 
 fn told(pick: &Pick) -> String {
@@ -102,7 +112,41 @@ fn told(pick: &Pick) -> String {
         (Some(name), Some(place)) => format!("{name} from {place}"),
         _ => "no key".into(),
     };
-    let over: String =
-        pick.passed_over.iter().map(|(name, reason)| format!("; not {name}: {reason}")).collect();
-    format!("the provider is {} ({given}){over}", pick.provider.name)
+    format!("the provider is {} ({given}){}", pick.provider.name, pick.passed_over.told("; ", "not "))
+}
+
+/// The keys of providers that a command gets: no blank takes the place of one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keys(Vec<Key>);
+
+#[derive(Clone, Debug)]
+struct Key {
+    variable: String,
+    place: Reference,
+    /// How it is set.
+    hint: String,
+}
+
+impl Keys {
+    fn extend(&mut self, more: Option<Key>) {
+        self.0.extend(more);
+    }
+
+    /// Whether what was read at a place can be a key, should it be for one.
+    pub(super) fn expect_at(&self, place: &Place, fields: &Fields) -> Result<(), Failure> {
+        let here = self.0.iter().filter(|key| key.place.place() == place);
+        here.into_iter().try_for_each(|key| key.expect(&one(&key.place, fields)?))
+    }
+
+    /// Whether all that the command gets for a key can be one.
+    pub(super) fn expect_in(&self, variables: &BTreeMap<String, Secret>) -> Result<(), Failure> {
+        let given = self.0.iter().filter_map(|key| Some((key, variables.get(&key.variable)?)));
+        given.into_iter().try_for_each(|(key, secret)| key.expect(secret))
+    }
+}
+
+impl Key {
+    fn expect(&self, secret: &Secret) -> Result<(), Failure> {
+        check_key(secret).map_err(|failure| failure.context(&self.place).hint(&self.hint))
+    }
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::bindings::{Bindings, Values};
+use super::providers::Keys;
 use crate::command::values::of_place;
 use crate::ui::Ui;
 
@@ -21,6 +22,7 @@ pub(super) type Locals = BTreeMap<Place, Fields>;
 /// Where the values come from.
 pub(super) struct Sources {
     bindings: Bindings,
+    keys: Keys,
     credentials: HashMap<VaultReference, Credential>,
     locals: watch::Receiver<Locals>,
     /// Reads the places again; ends with this.
@@ -28,9 +30,11 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Reads the places of this workstation, now and at each interval. What could not be read again stays as it was.
+    /// Reads the places of this workstation, now and at each interval. What could not be read again stays as it was, and
+    /// so does a key in whose place there is a blank now.
     pub(super) async fn open(
         bindings: Bindings,
+        keys: Keys,
         credentials: HashMap<VaultReference, Credential>,
         workstation: Workstation<'static>,
         interval: Duration,
@@ -46,9 +50,13 @@ impl Sources {
         let (writer, locals) = watch::channel(locals);
         let mut reader = JoinSet::new();
         if !watched.is_empty() {
-            reader.spawn(Reader { workstation, watched, writer, ui }.read_on(interval));
+            let keys = keys.clone();
+            reader.spawn(Reader { workstation, watched, keys, writer, ui }.read_on(interval));
         }
-        Ok(Self { bindings, credentials, locals, _reader: reader })
+        let sources = Self { bindings, keys, credentials, locals, _reader: reader };
+        // A key that is none is told before the command starts.
+        sources.values()?;
+        Ok(sources)
     }
 
     pub(super) fn has_files(&self) -> bool {
@@ -67,7 +75,7 @@ impl Sources {
     /// The values as they are now.
     pub(super) fn values(&self) -> Result<Values, Failure> {
         let locals = self.locals.borrow();
-        self.bindings.values(|place| match place {
+        let values = self.bindings.values(|place| match place {
             Place::Vault(vault) => {
                 let grant = self.credentials.get(vault).and_then(Credential::hold);
                 grant.map(|grant| grant.fields.clone()).ok_or_else(|| {
@@ -75,7 +83,9 @@ impl Sources {
                 })
             }
             place => Ok(locals.get(place).cloned().unwrap_or_default()),
-        })
+        })?;
+        self.keys.expect_in(&values.env)?;
+        Ok(values)
     }
 }
 
@@ -83,6 +93,7 @@ impl Sources {
 struct Reader {
     workstation: Workstation<'static>,
     watched: BTreeSet<Place>,
+    keys: Keys,
     writer: watch::Sender<Locals>,
     ui: Ui,
 }
@@ -95,7 +106,7 @@ impl Reader {
             tokio::time::sleep(interval).await;
             let mut changed = Locals::new();
             for place in &self.watched {
-                match of_place(&self.workstation, place).await {
+                match self.read(place).await {
                     Ok(fields) => {
                         lost.remove(place);
                         changed.insert(place.clone(), fields);
@@ -108,6 +119,12 @@ impl Reader {
             }
             self.publish(changed);
         }
+    }
+
+    async fn read(&self, place: &Place) -> Result<Fields, Failure> {
+        let fields = of_place(&self.workstation, place).await?;
+        self.keys.expect_at(place, &fields)?;
+        Ok(fields)
     }
 
     /// Puts in place what has another value than before. The rest is not told as a change.
