@@ -9,9 +9,12 @@ pub(crate) mod store;
 pub(crate) mod workstation;
 pub(crate) mod alert;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use leasehold::manifest::looks_like_a_key;
 
 use self::alert::AlertArguments;
 use self::doctor::DoctorArguments;
@@ -50,6 +53,48 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
+}
+
+impl Arguments {
+    /// What was typed. Where that is no command, it ends the program with what is wrong, and shows nothing that may be a
+    /// secret: what is told here is in logs, too.
+    pub(crate) fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| masked(error).exit())
+    }
+}
+
+/// What stands in place of a text that may be a secret.
+const MASK: &str = "..";
+
+/// The error without texts that may be secrets: a word too many, and what looks like a key.
+fn masked(mut error: clap::Error) -> clap::Error {
+    let is_surplus = error.kind() == ErrorKind::UnknownArgument;
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
+        let Some(ContextValue::String(text)) = error.get(kind) else { continue };
+        if looks_like_a_key(text) || (is_surplus && !text.starts_with('-')) {
+            error.insert(kind, ContextValue::String(MASK.into()));
+            error.remove(ContextKind::Suggested);
+        }
+    }
+    error
+}
+
+/// What stands where `-` may: a secret is never an argument, and one that is given all the same is not kept, so that nothing
+/// can show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dash {
+    /// `-`: the secret is on standard input.
+    Stdin,
+    /// Something else.
+    Other,
+}
+
+impl Dash {
+    /// Takes any text, since clap would show one that is refused.
+    #[expect(clippy::unnecessary_wraps, reason = "as clap wants it")]
+    fn parse(text: &str) -> Result<Self, Infallible> {
+        Ok(if text == "-" { Self::Stdin } else { Self::Other })
+    }
 }
 
 /// How this program speaks.
@@ -197,8 +242,8 @@ pub(crate) struct TokenCreateArguments {
 #[derive(Debug, Args)]
 pub(crate) struct TokenSubjectArguments {
     /// `-` reads the token from standard input.
-    #[arg(value_name = "-", value_parser = ["-"])]
-    pub(crate) stdin: Option<String>,
+    #[arg(value_name = "-", value_parser = Dash::parse)]
+    pub(crate) stdin: Option<Dash>,
     /// The token with this accessor.
     #[arg(long, conflicts_with = "stdin", value_name = "ACCESSOR")]
     pub(crate) accessor: Option<String>,

@@ -9,7 +9,6 @@ mod command;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use leasehold::child;
 
 use arguments::{Arguments, Command};
@@ -30,7 +29,7 @@ fn main() -> ExitCode {
             return Exit(exit::OWN).into();
         }
     };
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read();
     let environment = Environment::read();
     let ui = Ui::new(arguments.output, environment.is_set("NO_COLOR"));
     dispatch(&arguments.command, &environment, core_limit, ui).into()

@@ -10,7 +10,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use leasehold_testkit::canary;
@@ -201,6 +201,46 @@ fn faults_of_a_manifest_are_told_together_and_it_is_left_as_it_is() {
 }
 
 #[test]
+fn what_others_keep_in_a_manifest_harms_nobody() {
+    let home = Home::new();
+    let sum = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    home.manifest(&format!(
+        "\u{feff}{{\"version\": null, \"identity\": \"{}\", \"providers\": {{\"a\": {{\"vault_key\": \"\", \"env_var\": \"\",
+          \"endpoint\": \"\", \"models\": [{{\"name\": \"llama3\", \"digest\": \"{sum}\"}}]}}}}}}",
+        &sum[..32]
+    ));
+    home.run(&["providers"], b"").is(0);
+    home.run(&["run", "--", "true"], b"").is(0).says("the provider is a (no key)");
+    home.manifest(r#"{"providers": {}}"#);
+    home.run(&["providers"], b"").is(0);
+    home.run(&["run", "--", "true"], b"").is(125).says("no provider is usable: the manifest names none");
+    home.run(&["set-key", "a", "-"], b"k").is(5).says("write a provider into the manifest");
+}
+
+#[test]
+fn a_key_in_a_manifest_is_refused_and_not_shown() {
+    let home = Home::new();
+    let known = format!("sk-proj-{}", canary("pasted"));
+    let random = "9f86d081884c7d659a2feaa0c55ad015";
+    let check = |text: &str| {
+        home.manifest(text);
+        for words in [&["providers"][..], &["init"], &["test", "--offline"], &["set-key", "a", "-"]] {
+            let outcome = home.run(words, b"k").is(2).says("this looks like a key").says("leasehold set-key");
+            let told = outcome.err + &outcome.out;
+            assert!(!told.contains("pasted") && !told.contains(random), "{told}");
+        }
+    };
+    check(&format!(r#"{{"providers": {{"a": {{"vault_key": "{known}"}}}}}}"#));
+    check(&format!(r#"{{"providers": {{"a": {{"vault_key": "keyring://agent_vault/{known}"}}}}}}"#));
+    check(&format!(r#"{{"providers": {{"a": {{}}, "{known}": {{}}}}}}"#));
+    check(&format!(r#"{{"providers": {{"a": {{"{known}": 1}}}}}}"#));
+    check(&format!(r#"{{"providers": {{"a": {{"vault_key": "{random}"}}}}}}"#));
+    // A pointer to the server that cannot be used is told at once, not when somebody needs it.
+    home.manifest(r#"{"providers": {"a": {"vault_key": "vault://secret/ai"}, "b": {"vault_key": "vault://s/a?version=2#x"}}}"#);
+    home.run(&["providers"], b"").is(2).says("add #FIELD").says("neither version nor namespace");
+}
+
+#[test]
 fn ten_thousand_providers() {
     let home = Home::new();
     let rows: Vec<_> = (0..10_000)
@@ -222,44 +262,39 @@ fn a_manifest_that_is_a_link_stays_one_and_a_link_in_place_of_the_sealed_file_is
     home.run(&["set-key", "openai_pro", "-"], b"key").is(0);
     home.run(&["init"], b"").is(0);
     assert!(home.path(MANIFEST).symlink_metadata().unwrap().is_symlink());
+    // Where it leads to nothing yet, as a folder of dotfiles does that was just fetched, it is what is written.
+    fs::remove_file(&elsewhere).unwrap();
+    home.run(&["providers"], b"").is(5).says("leasehold init");
+    home.run(&["init"], b"").is(0);
+    assert!(home.path(MANIFEST).symlink_metadata().unwrap().is_symlink() && elsewhere.is_file());
     // A sealed file that is a link would let its owner choose what we write over.
     let (sealed, other) = (home.path(SEALED), home.path("other"));
     fs::rename(&sealed, &other).unwrap();
     symlink(&other, &sealed).unwrap();
     let before = fs::read(&other).unwrap();
-    let outcome = home.run(&["set-key", "openai_pro", "-"], b"key2");
-    assert_ne!(outcome.code, 0, "{outcome:?}");
+    home.run(&["set-key", "openai_pro", "-"], b"key2").is(2).says("no symbolic link is followed");
     assert_eq!(fs::read(&other).unwrap(), before);
     // A link to nothing, and to itself.
     fs::remove_file(home.path(MANIFEST)).unwrap();
     symlink(home.path(MANIFEST), home.path(MANIFEST)).unwrap();
-    let outcome = home.run(&["providers"], b"");
-    assert_ne!(outcome.code, 0, "{outcome:?}");
+    home.run(&["providers"], b"").is(2).says("cannot read the manifest");
 }
 
 /// A user who may not do everything, where the tests run as one who may.
-fn as_somebody(home: &Home) -> Vec<String> {
+fn as_somebody() -> Vec<&'static str> {
     if !nix::unistd::geteuid().is_root() {
-        return vec![LEASEHOLD.to_owned()];
+        return vec![LEASEHOLD];
     }
-    own(home.folder.path(), 65_534);
-    ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", LEASEHOLD].map(str::to_owned).into()
-}
-
-/// Gives a folder and all in it to a user.
-fn own(path: &Path, user: u32) {
-    std::os::unix::fs::lchown(path, Some(user), Some(user)).unwrap();
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        own(&entry.path(), user);
-    }
+    let (kept, most) =
+        ("--inh-caps=-dac_override,-dac_read_search", "--bounding-set=-dac_override,-dac_read_search");
+    vec!["setpriv", kept, most, LEASEHOLD]
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_to_loses_nothing() {
     let home = Home::new();
     home.run(&["set-key", "openai_pro", "-"], b"key").is(0);
-    let starter = as_somebody(&home);
-    let starter: Vec<_> = starter.iter().map(String::as_str).collect();
+    let starter = as_somebody();
     let folders = [SEALED, MANIFEST].map(|path| home.path(path).parent().unwrap().to_owned());
     let set_mode = |mode: u32| {
         for folder in &folders {

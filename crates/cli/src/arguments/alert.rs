@@ -25,8 +25,8 @@ pub(crate) enum AlertVerb {
 
 /// Sends a test alert to each, once; at PagerDuty an incident is triggered and resolved.
 ///
-/// The exit code is that of what is worst: 2 a sink refuses what it is sent, 4 it does not let us, 5 it or its secret is
-/// not there, 6 it cannot be reached.
+/// The exit code is that of what is worst: 1 a sink fails (it answers with 500, say), 2 it refuses what it is sent, 4 it
+/// does not let us, 5 it or its secret is not there, 6 it cannot be reached.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   leasehold alert test

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Connection;
+use super::{Connection, Dash};
 
 /// Where the manifest is, and which store is used.
 #[derive(Args, Clone, Debug, Default)]
@@ -11,8 +11,8 @@ pub(crate) struct WorkstationArguments {
     /// The manifest of providers [LEASEHOLD_MANIFEST; default: ~/.config/ai/ai_agents/manifest.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<String>,
-    /// The store that plain pointers mean: keyring, sealed, kernel or vault://PATH [LEASEHOLD_STORE; default: the
-    /// keyring if there is one, else the sealed file]
+    /// The store that plain pointers mean: keyring, sealed, kernel (lost when this machine stops) or vault://PATH
+    /// [LEASEHOLD_STORE; default: the keyring if there is one, else the sealed file]
     #[arg(long, value_name = "STORE")]
     pub(crate) store: Option<String>,
 }
@@ -53,13 +53,15 @@ pub(crate) struct SetKeyArguments {
     #[arg(value_name = "PROVIDER")]
     pub(crate) provider: String,
     /// `-` reads the key from standard input.
-    #[arg(value_name = "-", value_parser = ["-"])]
-    pub(crate) stdin: Option<String>,
+    #[arg(value_name = "-", value_parser = Dash::parse)]
+    pub(crate) stdin: Option<Dash>,
     #[command(flatten)]
     pub(crate) common: ProviderConnection,
 }
 
 /// Deletes a provider's key from its store.
+///
+/// On the server, where its engine keeps versions, the earlier ones still hold the key.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   leasehold delete-key --dry-run openai_pro

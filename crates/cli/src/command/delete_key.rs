@@ -2,11 +2,11 @@
 
 use leasehold::core::Failure;
 
-use super::workstation::{at_key, deletion};
+use super::workstation::{at_key, tell_deletion};
 use crate::arguments::workstation::DeleteKeyArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
-use crate::ui::{self, Ui};
+use crate::ui::Ui;
 
 /// Deletes the key, or tells what would be deleted. That there was none is no error.
 pub(crate) fn delete_key(
@@ -19,7 +19,7 @@ pub(crate) fn delete_key(
             true => workstation.contains(&place).await?,
             false => workstation.delete_key(provider).await?,
         };
-        ui::answer(&deletion(&place, found, arguments.dry_run, arguments.common.json));
+        tell_deletion(&place, found, arguments.dry_run, arguments.common.json, ui);
         Ok(Exit::OK)
     })
 }

@@ -1,5 +1,6 @@
 //! `leasehold import`: the keys of a `.env` file to the stores of their providers.
 
+use std::fmt;
 use std::path::Path;
 
 use leasehold::core::name::{Place, Reference};
@@ -16,6 +17,8 @@ use crate::config::environment::Environment;
 use crate::exit::Exit;
 use crate::ui::{self, Ui};
 
+/// The longest text that is read from standard input, in bytes.
+const LONGEST: usize = 1 << 20;
 const HEAD: [&str; 5] = ["LINE", "VARIABLE", "PROVIDER", "KEY AT", "WHAT"];
 
 /// Shows what would be done, and does it if that is wanted.
@@ -25,7 +28,7 @@ pub(crate) fn import(
     ui: Ui,
 ) -> Result<Exit, Failure> {
     let desk = Desk::open(&arguments.common, environment)?;
-    let file = EnvFile::load(&arguments.env_file)?;
+    let file = file(arguments)?;
     let concerned = desk.manifest.providers().iter().filter(|provider| {
         file.variables().iter().any(|variable| provider.env_var.as_deref() == Some(&*variable.name))
     });
@@ -44,8 +47,35 @@ pub(crate) fn import(
             file.delete()?;
         }
         plan.tell_end(arguments, ui, is_wanted, is_deleted);
-        Ok(Exit::OK)
+        match plan.bar(arguments) {
+            Some(failure) if is_wanted && !is_deleted => Err(failure),
+            _ => Ok(Exit::OK),
+        }
     })
+}
+
+/// The file, or the text of standard input.
+fn file(arguments: &ImportArguments) -> Result<EnvFile, Failure> {
+    match is_stdin(arguments) {
+        false => EnvFile::load(&arguments.env_file),
+        true if arguments.delete_file => {
+            Err(Failure::new(Kind::Invalid, "standard input cannot be deleted")
+                .hint("leave out --delete-file"))
+        }
+        true => EnvFile::of_text(Path::new(&shown(arguments)), ui::secret_from_stdin(LONGEST)?),
+    }
+}
+
+fn is_stdin(arguments: &ImportArguments) -> bool {
+    arguments.env_file.as_os_str() == "-"
+}
+
+/// What the file is called in messages.
+fn shown(arguments: &ImportArguments) -> String {
+    match is_stdin(arguments) {
+        true => "standard input".into(),
+        false => arguments.env_file.display().to_string(),
+    }
 }
 
 /// What is to be done with each variable of the file.
@@ -90,9 +120,24 @@ impl What {
         matches!(self, Self::Set | Self::Replace)
     }
 
+    /// Whether somebody's key may be here, and is not taken.
+    fn is_refused(self) -> bool {
+        matches!(self, Self::Unclear(_) | Self::SeveralProviders)
+    }
+
     /// Whether the file has nothing here that is not in a store in the end.
     fn is_done_with(self) -> bool {
         matches!(self, Self::Set | Self::Replace | Self::Same | Self::Empty)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.token())?;
+        match self {
+            Self::Unclear(why) => write!(f, ": {why}"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -101,16 +146,18 @@ impl Row<'_> {
         self.owner.as_ref().map(|(_, place)| place)
     }
 
+    /// The variable, and what is to be done with it.
+    fn told(&self) -> String {
+        format!("{} ({})", self.variable.name, self.what)
+    }
+
     fn cells(&self) -> Vec<String> {
         let (provider, place) = match &self.owner {
             Some((provider, place)) => (provider.name.clone(), place.to_string()),
             None => ("-".into(), "-".into()),
         };
-        let what = match self.what {
-            What::Unclear(why) => format!("unclear: {why}"),
-            what => what.token().to_owned(),
-        };
-        vec![self.variable.line.to_string(), self.variable.name.clone(), provider, place, what]
+        let line = self.variable.line.to_string();
+        vec![line, self.variable.name.clone(), provider, place, self.what.to_string()]
     }
 
     fn object(&self) -> Value {
@@ -221,12 +268,17 @@ impl<'a> Plan<'a> {
     /// What was done, and what is left to do.
     fn tell_end(&self, arguments: &ImportArguments, ui: Ui, is_wanted: bool, is_deleted: bool) {
         if arguments.common.json {
-            ui::answer(&pretty(&self.object(&arguments.env_file, is_wanted, is_deleted)));
+            ui::answer(&pretty(&self.object(arguments, is_wanted, is_deleted)));
         }
         let is_change = self.rows.iter().any(|row| row.what.is_change());
-        let shown = arguments.env_file.display();
-        if !is_wanted && is_change {
-            return ui.note("nothing was done; --yes does it");
+        let shown = shown(arguments);
+        match (is_wanted, is_change, self.bar(arguments)) {
+            (false, true, None) => return ui.note("nothing was done; --yes does it"),
+            (false, true, Some(failure)) => {
+                return ui.note(&format!("nothing was done; --yes does it. {}", failure.message()));
+            }
+            (false, false, Some(failure)) => return ui.note(failure.message()),
+            _ => {}
         }
         if is_deleted {
             return ui.note(&format!(
@@ -235,16 +287,35 @@ impl<'a> Plan<'a> {
         }
         let kept: Vec<_> =
             self.rows.iter().filter(|row| row.what.is_done_with() && row.what != What::Empty).collect();
-        if !kept.is_empty() {
+        if !kept.is_empty() && !is_stdin(arguments) {
             let lines: Vec<_> = kept.iter().map(|row| row.variable.line.to_string()).collect();
             ui.note(&format!("{shown} still holds keys that are in a store: lines {}", lines.join(", ")));
         }
     }
 
-    fn object(&self, path: &Path, is_applied: bool, is_deleted: bool) -> Value {
+    /// What is wrong where this was wanted: a key that was not taken, or none at all.
+    fn bar(&self, arguments: &ImportArguments) -> Option<Failure> {
+        let invalid = |message: String| Failure::new(Kind::Invalid, message);
+        let refused: Vec<_> = self.rows.iter().filter(|row| row.what.is_refused()).map(Row::told).collect();
+        if !refused.is_empty() {
+            let failure = invalid(format!("not taken: {}", refused.join("; ")));
+            return Some(
+                failure.hint(
+                    "mend the file or the manifest, or give the key by hand: leasehold set-key PROVIDER",
+                ),
+            );
+        }
+        let is_strange = self.rows.iter().all(|row| row.owner.is_none());
+        is_strange.then(|| {
+            invalid(format!("nothing in {} belongs to a provider", shown(arguments)))
+                .hint("a variable belongs to the provider that has it as its `env_var` in the manifest")
+        })
+    }
+
+    fn object(&self, arguments: &ImportArguments, is_wanted: bool, is_deleted: bool) -> Value {
         json!({
-            "file": path.to_string_lossy(),
-            "applied": is_applied,
+            "file": arguments.env_file.to_string_lossy(),
+            "applied": is_wanted && self.rows.iter().any(|row| row.what.is_change()),
             "deleted": is_deleted,
             "variables": self.rows.iter().map(Row::object).collect::<Vec<_>>(),
         })

@@ -1,15 +1,18 @@
 //! `leasehold init`: a manifest to begin with.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use leasehold::core::{Failure, Kind};
 use leasehold::manifest::Manifest;
 use serde_json::json;
 
-use super::workstation::host_name;
+use super::workstation::{host_name, manifest_origin};
 use super::{pretty, settings_at};
 use crate::arguments::workstation::InitArguments;
 use crate::config::environment::Environment;
+use crate::config::text::Origin;
 use crate::exit::Exit;
 use crate::ui;
 
@@ -22,6 +25,9 @@ pub(crate) fn init(arguments: &InitArguments, environment: &Environment) -> Resu
         Ok(_) => false,
         Err(failure) if failure.kind() == Kind::NotFound => {
             begin(path)?;
+            if manifest_origin(&settings) == Some(&Origin::Default) {
+                close(path);
+            }
             true
         }
         Err(failure) => return Err(failure),
@@ -35,6 +41,14 @@ pub(crate) fn init(arguments: &InitArguments, environment: &Environment) -> Resu
         (false, false) => format!("{shown} is there already, and is left as it is"),
     });
     Ok(Exit::OK)
+}
+
+/// Keeps others out of the manifest's folder, which may have been there before. Only at the usual place is it the
+/// manifest's own.
+fn close(manifest: &Path) {
+    // Where it cannot be done, `doctor` tells it.
+    let folder = manifest.parent().unwrap_or(manifest);
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
 }
 
 /// Writes a manifest to begin with.

@@ -23,7 +23,7 @@ use leasehold::store::ServerStore;
 
 use self::alarms::Alarms;
 use self::bindings::Bindings;
-use self::providers::Wanted;
+use self::providers::{Keys, Wanted};
 use self::sources::Sources;
 use self::supervise::{Ended, Supervisor};
 use crate::arguments::run::RunArguments;
@@ -139,7 +139,7 @@ impl<'a> Order<'a> {
             life = life => life,
             never = alarms.listen(session.as_ref()) => match never {},
         };
-        alarms.hear_rest(session.as_ref());
+        alarms.hear_rest(session.as_ref()).await;
         let rest = async {
             if let Ok(Life::Ended(ended)) = &mut result {
                 ended.end_rest(&mut signals).await;
@@ -171,7 +171,7 @@ impl<'a> Order<'a> {
 
     /// Finds out what is bound to what, and fetches all of it.
     async fn prepare(&self, session: Option<&Session>, ui: Ui) -> Result<Sources, Failure> {
-        let mut bindings = self.bindings.clone();
+        let (mut bindings, mut keys) = (self.bindings.clone(), Keys::default());
         let here = workstation(&self.settings, self.environment)?;
         if let Some(wanted) = &self.wanted {
             let workstation = here.clone();
@@ -184,18 +184,17 @@ impl<'a> Order<'a> {
                 },
                 None => workstation,
             };
-            wanted.bind(&mut bindings, &workstation, ui).await?;
+            keys = wanted.bind(&mut bindings, &workstation, ui).await?;
         }
         let credentials = match session {
             Some(session) => fetch(session, &bindings).await?,
             None => HashMap::new(),
         };
         let interval = self.refresh_interval.unwrap_or(REFRESH);
-        let sources = Sources::open(bindings, credentials, here, interval, ui).await;
-        sources.map_err(|failure| match &self.wanted {
-            Some(wanted) => wanted.explain(failure),
-            None => failure,
-        })
+        match (Sources::open(bindings, keys, credentials, here.clone(), interval, ui).await, &self.wanted) {
+            (Err(failure), Some(wanted)) => Err(wanted.explain(failure, &here).await),
+            (outcome, _) => outcome,
+        }
     }
 
     fn policy(&self) -> Policy {

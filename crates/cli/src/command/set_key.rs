@@ -1,12 +1,13 @@
 //! `leasehold set-key`: sets or replaces a provider's key.
 
 use leasehold::child::{ChildSignal, Exit as ChildExit};
-use leasehold::core::{Failure, Secret};
-use leasehold::workstation::LONGEST;
+use leasehold::core::{Failure, Kind, Secret};
+use leasehold::workstation::{Choice, LONGEST};
 use serde_json::json;
 
 use super::pretty;
 use super::workstation::at_key;
+use crate::arguments::Dash;
 use crate::arguments::workstation::SetKeyArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -18,11 +19,17 @@ pub(crate) fn set_key(
     environment: &Environment,
     ui: Ui,
 ) -> Result<Exit, Failure> {
+    if arguments.stdin == Some(Dash::Other) {
+        return Err(typed());
+    }
     at_key(&arguments.provider, &arguments.common, environment, ui, async |workstation, provider, place| {
         // What stands in the way is told before anybody types a key.
         let is_there = workstation.contains(&place).await?;
         let verb = if is_there { "replaces the one at" } else { "goes to" };
         ui.note(&format!("the key of {} {verb} {place}", provider.name));
+        if let Some(caveat) = Choice::of(&place).and_then(|choice| choice.caveat()) {
+            ui.note(caveat);
+        }
         let secret = match read(arguments, &provider.name).await? {
             Ok(secret) => without_blanks(secret, ui),
             Err(signal) => return Ok(Exit(ChildExit::Signal(signal).code())),
@@ -38,6 +45,14 @@ pub(crate) fn set_key(
         });
         Ok(Exit::OK)
     })
+}
+
+/// Somebody gave the key as an argument, where others can read it.
+fn typed() -> Failure {
+    Failure::new(Kind::Invalid, "a key is never an argument; nothing was stored").hint(
+        "change this key, since it is in your shell's history; leave it out here and type it when it is asked for, or give \
+         it on standard input",
+    )
 }
 
 /// No provider's key begins or ends with a blank; copying leaves some there. One that is all blanks stays as it is.

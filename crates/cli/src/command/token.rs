@@ -6,13 +6,14 @@ use std::io::Read;
 use leasehold::client::VaultClient;
 use leasehold::core::{Failure, Kind, Secret};
 use leasehold::identity::Identity;
+use leasehold::manifest::looks_like_a_key;
 use leasehold::vault::reply::{Auth, TokenKind};
 use leasehold::vault::token::{Create, Lookup, Record, Renew, Revoke, Subject};
 use serde_json::json;
 
 use super::{block_on, client, in_session, pretty, settings};
 use crate::arguments::{
-    TokenArguments, TokenCreateArguments, TokenRenewArguments, TokenSubjectArguments, TokenVerb,
+    Dash, TokenArguments, TokenCreateArguments, TokenRenewArguments, TokenSubjectArguments, TokenVerb,
 };
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -63,6 +64,9 @@ fn with_subject(
     ui: Ui,
     work: impl AsyncFnOnce(VaultClient, Subject) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
+    if arguments.stdin == Some(Dash::Other) || arguments.accessor.as_deref().is_some_and(looks_like_a_key) {
+        return Err(typed());
+    }
     let settings = settings(&arguments.connection, environment)?;
     if arguments.stdin.is_some() {
         let token = from_stdin()?;
@@ -70,6 +74,14 @@ fn with_subject(
     }
     let subject = arguments.accessor.clone().map_or(Subject::Own, Subject::Accessor);
     in_session(&settings, ui, async |session| work(session.client().await?, subject).await)
+}
+
+/// Somebody gave the token as an argument, where others can read it.
+fn typed() -> Failure {
+    Failure::new(Kind::Invalid, "a token is never an argument; nothing was done").hint(
+        "give it on standard input to `leasehold token revoke -`, since it is in your shell's history; or name a token by \
+         its --accessor",
+    )
 }
 
 fn create(arguments: &TokenCreateArguments, environment: &Environment, ui: Ui) -> Result<Exit, Failure> {

@@ -157,13 +157,6 @@ pub(super) fn of_section(section: &str) -> impl Iterator<Item = (&'static str, &
     })
 }
 
-/// The one of these words that was most likely meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |known: &'a str| (strsim::jaro_winkler(word, known), known);
-    let best = known.into_iter().map(likeness).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, known)| known)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +185,7 @@ mod tests {
     fn words_that_were_meant() {
         let check = |word: &str, expect: Option<&str>| {
             let known = of_section("server").map(|(name, _)| name);
-            assert_eq!(nearest(word, known), expect, "{word}");
+            assert_eq!(leasehold::likeness::nearest(word, known), expect, "{word}");
         };
         check("adress", Some("address"));
         check("addr", Some("address"));

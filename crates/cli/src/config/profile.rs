@@ -59,6 +59,8 @@ pub(crate) fn parse_signal(text: &str) -> Result<String, Trouble> {
 /// What a command gets and how it lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
+    /// Providers of the manifest, by their names.
+    pub(crate) providers: Vec<String>,
     /// Variables, each with where its value comes from.
     pub(crate) env: BTreeMap<String, Reference>,
     /// Secrets of which each field becomes a variable. They are on the server and name no field.
@@ -97,6 +99,7 @@ impl Profile {
     pub(super) fn settle(raw: RawProfile, defaults: &Self, faults: &mut Vec<ConfigFault>) -> Self {
         let own = Self::own_run(raw.run, faults);
         Self {
+            providers: raw.providers.iter().filter_map(|text| kept(text.parse(filled), faults)).collect(),
             env: pairs(&raw.env, variable_name, reference, faults),
             env_from: raw.env_from.iter().filter_map(|text| kept(text.parse(whole_secret), faults)).collect(),
             files: pairs(&raw.files, file_path, reference, faults),
@@ -155,7 +158,7 @@ fn file_path(text: &str) -> Result<PathBuf, Trouble> {
 
 /// Parses a reference. What does not even look like one is not shown: it may be the secret itself.
 pub(crate) fn reference(text: &str) -> Result<Reference, Trouble> {
-    let looks_like_one = ["vault://", "bao://", "env://", "file://", "keyring://"]
+    let looks_like_one = ["vault://", "bao://", "env://", "file://", "keyring://", "sealed://", "kernel://"]
         .iter()
         .any(|scheme| text.starts_with(scheme));
     Reference::parse(text).map_err(|fault| match looks_like_one {

@@ -6,11 +6,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use leasehold::likeness::nearest;
 use toml::Spanned;
 use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::fault::ConfigFault;
-use super::key::{Key, Shape, nearest, of_section};
+use super::key::{Key, Shape, of_section};
 use super::text::{Site, SourceFile, Text};
 
 /// How far a file is trusted.
@@ -45,10 +46,13 @@ pub(super) struct RawSink {
 }
 
 /// A profile as it was written.
+#[derive(Default)]
 pub(super) struct RawProfile {
     pub(super) name: String,
     /// What it says otherwise than the section `run`.
     pub(super) run: Vec<Given>,
+    /// The names of providers.
+    pub(super) providers: Vec<Text>,
     /// Variables and their references.
     pub(super) env: Vec<(Text, Text)>,
     pub(super) env_from: Vec<Text>,
@@ -56,6 +60,8 @@ pub(super) struct RawProfile {
     pub(super) files: Vec<(Text, Text)>,
 }
 
+/// What a profile says beside the keys of the section `run`.
+const OWN_OF_PROFILES: [&str; 4] = ["providers", "env", "env_from", "files"];
 const SECTIONS: [&str; 6] = ["server", "login", "workstation", "run", "profile", "alerts"];
 
 /// Reads the text of a file, as far as it can be read; the faults are those of the rest.
@@ -224,14 +230,14 @@ impl Reader<'_> {
     fn profile(&mut self, entry: Entry<'_, '_>) -> Option<RawProfile> {
         let table = self.table(entry)?;
         let name = entry.0.get_ref().to_string();
-        let mut profile =
-            RawProfile { name, run: Vec::new(), env: Vec::new(), env_from: Vec::new(), files: Vec::new() };
+        let mut profile = RawProfile { name, ..RawProfile::default() };
         for entry in table {
             match entry.0.get_ref().as_ref() {
+                "providers" => profile.providers = self.texts(Shape::List, entry).unwrap_or_default(),
                 "env" => profile.env = self.pairs(entry),
                 "files" => profile.files = self.pairs(entry),
                 "env_from" => profile.env_from = self.texts(Shape::List, entry).unwrap_or_default(),
-                _ => profile.run.extend(self.given("run", entry, &["env", "env_from", "files"])),
+                _ => profile.run.extend(self.given("run", entry, &OWN_OF_PROFILES)),
             }
         }
         Some(profile)
@@ -278,7 +284,7 @@ mod tests {
         check("[server]\naddress = 'http://x'\nskip_verify = false\n[run]\non_change = 'restart'", &[]);
         check("server.address = ['http://x', 'http://y']", &[]);
         check(
-            "[profile.web]\nenv = { A = 'vault://a/b#c' }\nenv_from = ['vault://a/b']\nstop_signal = 'INT'",
+            "[profile.web]\nenv = { A = 'vault://a/b#c' }\nenv_from = ['vault://a/b']\nstop_signal = 'INT'\nproviders = ['a']",
             &[],
         );
     }

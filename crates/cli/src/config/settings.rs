@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use leasehold::core::name::{Address, Namespace};
 use leasehold::core::{Failure, Kind};
 use leasehold::identity::Identity;
+use leasehold::likeness::nearest;
 use leasehold::transport::{ClientCertificate, Tls, TransportSettings};
 
 use super::alerts::SinkSettings;
@@ -13,7 +14,7 @@ use super::environment::{Environment, homeless};
 use super::fault::{ConfigFault, ConfigFaults, Trouble};
 use super::files;
 use super::flags::{self, Flags};
-use super::key::{self, ALL, nearest, ways};
+use super::key::{self, ALL, ways};
 use super::layers::Layers;
 use super::login::LoginSettings;
 pub(crate) use super::profile::{OnChange, Profile};

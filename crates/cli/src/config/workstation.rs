@@ -64,19 +64,26 @@ impl WorkstationSettings {
         }
     }
 
-    /// Where the stores are. Reads a line of standard input if the passphrase comes from there.
-    pub(crate) fn stores(&self) -> Result<StoreSettings, Failure> {
+    /// Where the stores are, and in which folder it is noted which one was taken. Reads a line of standard input if the
+    /// passphrase comes from there.
+    pub(crate) fn stores(&self, state_dir: &FilePath) -> Result<StoreSettings, Failure> {
         let seal = match (&self.sealed_key, &self.passphrase) {
             (Some(reference), _) => Seal::Key(reference.clone()),
             (None, Some(passphrase)) => Seal::Passphrase(passphrase.source()?),
-            (None, None) => Seal::Drawn(self.drawn_key.clone()),
+            (None, None) => self.drawn_seal(),
         };
         Ok(StoreSettings {
             choice: self.choice.clone(),
             bus: self.bus.clone(),
             sealed_file: self.sealed_file.clone(),
             seal,
+            note: state_dir.join("store"),
         })
+    }
+
+    /// The key file that is drawn where nothing else was said.
+    pub(crate) fn drawn_seal(&self) -> Seal {
+        Seal::Drawn(self.drawn_key.clone())
     }
 
     /// Whether plain pointers are on the server.
@@ -107,16 +114,8 @@ pub(crate) fn parse_choice(text: &str) -> Result<Choice, Trouble> {
     })
 }
 
-/// A store as [`parse_choice`] has it.
-pub(crate) fn choice_text(choice: &Choice) -> String {
-    match choice {
-        Choice::Store(kind) => kind.scheme().into(),
-        Choice::Server(path) => format!("vault://{path}"),
-    }
-}
-
 /// Parses the place of the sealed file's key.
-fn parse_key(text: &str) -> Result<Reference, Trouble> {
+pub(crate) fn parse_key(text: &str) -> Result<Reference, Trouble> {
     let reference = Reference::parse(text).map_err(|_| Trouble::unseen(KEY_PLACES))?;
     match reference.place() {
         Place::File(_) | Place::Stored(StoreKind::Keyring, _) => Ok(reference),
@@ -151,7 +150,8 @@ mod tests {
     #[test]
     fn what_the_sealed_file_is_opened_with() {
         let check = |pairs: &[(&str, &str)], expect: &str| {
-            let seal = settings_of(pairs, &[]).map(|settings| settings.workstation.stores().unwrap().seal);
+            let seal = settings_of(pairs, &[])
+                .map(|settings| settings.workstation.stores(FilePath::new("/s")).unwrap().seal);
             let got = seal.map_or_else(|fault| fault, |seal| format!("{seal:?}"));
             assert!(got.contains(expect), "{pairs:?}: {got}");
         };
@@ -178,7 +178,7 @@ mod tests {
         let check = |text: &str, expect: Result<Choice, usize>| {
             let choice = parse_choice(text);
             assert!(
-                choice.as_ref().map(choice_text).is_ok_and(|again| again == text) == expect.is_ok(),
+                choice.as_ref().map(Choice::setting).is_ok_and(|again| again == text) == expect.is_ok(),
                 "{text}"
             );
             assert_eq!(choice.map_err(|trouble| trouble.at.unwrap()), expect, "{text}");

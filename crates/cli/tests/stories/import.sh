@@ -70,11 +70,42 @@ answers_just canary-last
 nowhere canary-last
 
 # What programs read in different ways is not taken for a key.
-printf 'OPENAI_API_KEY=canary-$HOME\n' >doubt.env
-exits 0 leasehold import --env-file doubt.env --yes
+printf 'OPENAI_API_KEY=canary-$HOME\nOPENROUTER_API_KEY=canary-clear\n' >doubt.env
+exits 0 leasehold import --env-file doubt.env
+says 'nothing was done; --yes does it. not taken: OPENAI_API_KEY (unclear: programs differ on'
+exits 2 leasehold import --env-file doubt.env --yes
 answers 'unclear'
+says 'stored OPENROUTER_API_KEY'
+says 'not taken: OPENAI_API_KEY (unclear'
+says 'leasehold set-key PROVIDER'
+exits 0 leasehold run --provider openai_pro --provider openrouter -- 'echo "$OPENAI_API_KEY $OPENROUTER_API_KEY"'
+answers_just 'canary-last canary-clear'
+printf 'OPENAI_API_KEY=canary-a\nOPENAI_API_KEY=canary-b\n' >twice.env
+exits 2 leasehold import --env-file twice.env --yes --json
+answers '"applied": false'
+answers '"outcome": "unclear"'
+says 'it stands there twice'
+! grep -q canary- "$HOME/answered" "$HOME/said" || die 'a value was shown'
+
+# Nothing to take is no success, where somebody expects one; to have taken it before is one.
+echo DEBUG=1 >strange.env
+exits 0 leasehold import --env-file strange.env
+says 'nothing in strange.env belongs to a provider'
+exits 2 leasehold import --env-file strange.env --yes
+says 'nothing in strange.env belongs to a provider'
+echo OPENAI_API_KEY=canary-last | exits 0 leasehold import --env-file - --yes
+answers 'same'
+
+# From a pipe, which is no file.
+echo OPENAI_API_KEY=canary-piped | exits 0 leasehold import --env-file - --yes
+answers 'replace'
+! grep -q 'still holds' "$HOME/said" || die 'a pipe holds nothing'
 exits 0 leasehold run --provider openai_pro -- 'echo "$OPENAI_API_KEY"'
-answers_just canary-last
+answers_just canary-piped
+echo nonsense | exits 2 leasehold import --env-file - --yes
+says 'standard input:1: neither a comment nor NAME=VALUE'
+echo | exits 2 leasehold import --env-file - --yes --delete-file
+says 'standard input cannot be deleted'
 
 # Nor is it guessed which of two providers is meant.
 cp "$HOME/.config/ai/ai_agents/manifest.json" kept

@@ -13,6 +13,10 @@ use crate::config::settings::Profile;
 /// What is asked for by flags and profile.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bindings {
+    /// The names of providers, each once.
+    providers: Vec<String>,
+    /// The variables of providers, each with whose it is.
+    owners: BTreeMap<String, String>,
     env: BTreeMap<String, Reference>,
     /// Variables with texts that are no secrets.
     plain: BTreeMap<String, String>,
@@ -29,7 +33,18 @@ pub(super) struct Values {
 impl Bindings {
     /// The profile's bindings and those of the flags, which win.
     pub(super) fn collect(arguments: &RunArguments, profile: &Profile) -> Result<Self, Failure> {
+        if arguments.strict_priority && !profile.providers.is_empty() {
+            return Err(Failure::new(
+                Kind::Invalid,
+                "the profile names providers, and --strict-priority takes another",
+            )
+            .hint("leave out --strict-priority, or `providers` in the profile"));
+        }
+        let mut named = BTreeSet::new();
+        let providers = profile.providers.iter().chain(&arguments.providers);
         let mut bindings = Self {
+            providers: providers.filter(|name| named.insert(*name)).cloned().collect(),
+            owners: BTreeMap::new(),
             env: profile.env.clone(),
             plain: BTreeMap::new(),
             env_from: profile.env_from.clone(),
@@ -45,6 +60,11 @@ impl Bindings {
             bindings.env_from.push(crate::command::reference(text)?);
         }
         Ok(bindings)
+    }
+
+    /// The providers that are named.
+    pub(super) fn providers(&self) -> &[String] {
+        &self.providers
     }
 
     fn references(&self) -> impl Iterator<Item = &Reference> {
@@ -72,23 +92,34 @@ impl Bindings {
 
     /// Whether nothing at all is asked for.
     pub(super) fn is_empty(&self) -> bool {
-        self.references().next().is_none() && self.plain.is_empty()
+        self.references().next().is_none() && self.providers.is_empty()
     }
 
-    /// Binds one more variable to a place.
-    pub(super) fn bind(&mut self, name: &str, reference: Reference) -> Result<(), Failure> {
-        match self.env.insert(name.to_owned(), reference) {
-            None => Ok(()),
-            Some(_) => Err(clash(name)),
-        }
+    /// Binds one more variable to the place of a provider's key.
+    pub(super) fn bind(&mut self, name: &str, reference: Reference, provider: &str) -> Result<(), Failure> {
+        self.own(name, provider)?;
+        self.env.insert(name.to_owned(), reference);
+        Ok(())
     }
 
-    /// Sets one more variable to a text that is no secret.
-    pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), Failure> {
-        match self.plain.insert(name.to_owned(), text.to_owned()) {
-            None => Ok(()),
-            Some(_) => Err(clash(name)),
-        }
+    /// Sets one more variable to a text of a provider that is no secret.
+    pub(super) fn set(&mut self, name: &str, text: &str, provider: &str) -> Result<(), Failure> {
+        self.own(name, provider)?;
+        self.plain.insert(name.to_owned(), text.to_owned());
+        Ok(())
+    }
+
+    /// Makes a variable that of a provider, if it is nobody's yet.
+    fn own(&mut self, name: &str, provider: &str) -> Result<(), Failure> {
+        let both = match self.owners.insert(name.to_owned(), provider.to_owned()) {
+            None if !self.env.contains_key(name) => return Ok(()),
+            None => format!("the provider {provider} and what --env or the profile names"),
+            Some(other) if other == provider => format!("the key and the endpoint of {provider}"),
+            Some(other) => format!("the providers {other} and {provider}"),
+        };
+        Err(Failure::new(Kind::Invalid, format!("{both} would both be the variable {name}")).hint(
+            "leave one of them out, or give a provider another `env_var` or `base_url_env` in the manifest",
+        ))
     }
 
     /// The values, by what is at each place now.
@@ -179,7 +210,8 @@ fn pairs(flag: &str, left: &str, texts: &[String]) -> Result<BTreeMap<String, Re
     let mut pairs = BTreeMap::new();
     for text in texts {
         let Some((name, reference)) = text.split_once('=') else {
-            return Err(Failure::new(Kind::Invalid, format!("`{flag} {text}` is not {left}=REF"))
+            // It may be the secret itself.
+            return Err(Failure::new(Kind::Invalid, format!("what follows {flag} is not {left}=REF"))
                 .hint(format!("such as {flag} {left}=vault://secret/db#password")));
         };
         if pairs.insert(name.to_owned(), crate::command::reference(reference)?).is_some() {
@@ -212,5 +244,28 @@ mod tests {
         check(&["A=vault://secret/db#x", "A=env://C"], false);
         check(&["A"], false);
         check(&["A=nope"], false);
+        let failure = pairs("--env", "NAME", &["canary".to_owned()]).unwrap_err();
+        assert_eq!(failure.message(), "what follows --env is not NAME=REF");
+    }
+
+    #[test]
+    fn variables_of_two_providers() {
+        let check = |variables: &[(&str, &str)], expect: Option<&str>| {
+            let place = || Reference::parse("env://HOME").unwrap();
+            let mut bindings = Bindings { env: [("A".into(), place())].into(), ..Bindings::default() };
+            let results = variables.iter().map(|(name, provider)| match name.strip_prefix("BASE_") {
+                Some(_) => bindings.set(name, "http://x", provider),
+                None => bindings.bind(name, place(), provider),
+            });
+            let failure = results.collect::<Result<(), Failure>>().err();
+            assert_eq!(failure.as_ref().map(Failure::message), expect, "{variables:?}");
+        };
+        check(&[("K", "one"), ("BASE_K", "one"), ("L", "two")], None);
+        check(&[("K", "one"), ("K", "two")], Some("the providers one and two would both be the variable K"));
+        let endpoints = "the providers one and two would both be the variable BASE_K";
+        check(&[("BASE_K", "one"), ("BASE_K", "two")], Some(endpoints));
+        check(&[("K", "a"), ("K", "a")], Some("the key and the endpoint of a would both be the variable K"));
+        let named = "the provider one and what --env or the profile names would both be the variable A";
+        check(&[("A", "one")], Some(named));
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use leasehold::core::{Failure, Kind};
+use leasehold::manifest::looks_like_a_key;
 use nix::unistd::{AccessFlags, access};
 
 use crate::config::environment::Environment;
@@ -46,13 +47,14 @@ fn find(name: &OsStr, environment: &Environment) -> Result<PathBuf, (Exit, Failu
     if let Some(found) = places.iter().find(|place| is_executable(place)) {
         return Ok(found.clone());
     }
-    let shown = name.to_string_lossy();
     Err(match places.iter().find(|place| place.exists()) {
         Some(place) => {
             let failure = Failure::new(Kind::Invalid, format!("not executable: {}", place.display()));
             (Exit(exit::NOT_EXECUTABLE), failure.hint("make it so with chmod +x"))
         }
         None => {
+            let shown = name.to_string_lossy();
+            let shown = if looks_like_a_key(&shown) { "(it looks like a key)" } else { &*shown };
             let failure = Failure::new(Kind::NotFound, format!("command not found: {shown}"));
             let hint = if is_path { "check the path" } else { "is it in a folder of PATH?" };
             (Exit(exit::NOT_FOUND), failure.hint(hint))
