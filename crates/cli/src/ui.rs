@@ -4,16 +4,22 @@
 //! and not with NO_COLOR. A secret is written by [`secret`] alone. What cannot be told, since nobody reads it or the disk
 //! is full, is left untold: it must not end a run.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 
 use leasehold::child::{ChildSignal, Signals};
 use leasehold::core::{Failure, Kind, Secret};
-use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
 use zeroize::Zeroizing;
 
 use crate::arguments::{LogFormat, OutputArguments};
+
+/// What notes are logged as: they are told without -v, as other information is not.
+const NOTES: &str = "note";
 
 /// How this program speaks to standard error.
 #[derive(Clone, Copy, Debug)]
@@ -42,18 +48,20 @@ impl Ui {
 
     fn subscribe(self, level: LevelFilter) {
         let layer = tracing_subscriber::fmt()
-            .with_max_level(level)
+            .with_max_level(LevelFilter::TRACE)
             .with_writer(io::stderr)
             .with_target(false)
             .log_internal_errors(false);
+        let wanted = Targets::new().with_default(level).with_target(NOTES, LevelFilter::INFO);
         // Set up once; a second time would be a test's.
         let _ = match self.format {
             LogFormat::Text => {
                 let layer = layer.without_time().with_ansi(self.has_colour).event_format(Plain(self));
-                tracing::subscriber::set_global_default(layer.finish())
+                tracing::subscriber::set_global_default(layer.finish().with(wanted))
             }
             LogFormat::Json => {
-                tracing::subscriber::set_global_default(layer.json().flatten_event(true).finish())
+                let layer = layer.json().flatten_event(true);
+                tracing::subscriber::set_global_default(layer.finish().with(wanted))
             }
         };
     }
@@ -87,8 +95,7 @@ impl Ui {
         match self.format {
             _ if self.is_quiet => {}
             LogFormat::Text => tell(&format!("leasehold: {message}")),
-            // At the level of warnings, since without -v the others are left out.
-            LogFormat::Json => tracing::warn!(note = true, "{message}"),
+            LogFormat::Json => tracing::info!(target: NOTES, note = true, "{message}"),
         }
     }
 
@@ -159,31 +166,58 @@ pub(crate) fn secret(secret: &Secret, newline: bool) -> Result<(), Failure> {
     flushed.map_err(|error| Failure::new(Kind::Broken, format!("cannot write to standard output: {error}")))
 }
 
-/// Asks for a secret at the terminal; what is typed is not shown. If a signal to end comes first, it is that, and the
-/// terminal shows again what is typed.
+/// Asks for a secret at the terminal; what is typed is not shown. If a signal to end comes first, it is that.
 pub(crate) async fn ask_secret(prompt: &str) -> Result<Result<Secret, ChildSignal>, Failure> {
     let failed = |error: io::Error| {
         Failure::new(Kind::Invalid, format!("cannot ask at the terminal: {error}"))
             .hint("pipe the secret to standard input, and say `-`")
     };
     let mut signals = Signals::listen()?;
-    let before = tcgetattr(io::stdin()).map_err(|error| failed(error.into()))?;
-    let (teller, typed) = oneshot::channel();
-    let prompt = format!("{prompt}: ");
-    // No thread of the runtime, whose end would wait until something is typed.
-    std::thread::spawn(move || teller.send(rpassword::prompt_password(prompt).map(Secret::new)));
-    let signal = tokio::select! {
-        typed = typed => match typed.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())) {
-            // The thread may have seen it first.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => ChildSignal::SIGINT,
-            typed => return typed.map(Ok).map_err(failed),
-        },
-        signal = signals.next_end() => signal,
-    };
-    // The terminal may have hung up.
-    let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &before);
-    tell("");
-    Ok(Err(signal))
+    let terminal = Blind::open().map_err(failed)?;
+    let typed = terminal.ask(prompt).map_err(failed)?;
+    tokio::select! {
+        typed = typed => typed.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())).map(Ok).map_err(failed),
+        signal = signals.next_end() => Ok(Err(signal)),
+    }
+}
+
+/// The terminal, which does not show what is typed until this is dropped. Nobody else changes it meanwhile, so that a
+/// signal at any moment finds it as it was before.
+struct Blind {
+    terminal: File,
+    before: Termios,
+}
+
+impl Blind {
+    fn open() -> io::Result<Self> {
+        let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+        let before = tcgetattr(&terminal)?;
+        let mut blind = before.clone();
+        // A line would have an end after 4095 bytes; the reader does what the terminal does with a line.
+        blind.local_flags.remove(LocalFlags::ECHO | LocalFlags::ECHONL | LocalFlags::ICANON);
+        tcsetattr(&terminal, SetArg::TCSANOW, &blind)?;
+        Ok(Self { terminal, before })
+    }
+
+    /// Asks; what is typed comes from a thread that is none of the runtime, whose end would wait for it.
+    fn ask(&self, prompt: &str) -> io::Result<oneshot::Receiver<io::Result<Secret>>> {
+        (&self.terminal).write_all(format!("{prompt}: ").as_bytes())?;
+        let reader = self.terminal.try_clone()?;
+        let (teller, typed) = oneshot::channel();
+        std::thread::spawn(move || {
+            let typed = rpassword::ConfigBuilder::new().input_reader(reader).output_discard().build();
+            teller.send(rpassword::read_password_with_config(typed).map(Secret::new))
+        });
+        Ok(typed)
+    }
+}
+
+impl Drop for Blind {
+    fn drop(&mut self) {
+        // It may have hung up.
+        let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before);
+        let _ = (&self.terminal).write_all(b"\n");
+    }
 }
 
 /// Whether somebody can be asked: standard input is a terminal.

@@ -172,16 +172,23 @@ fn ctrl_c_reaches_the_child_once_and_the_prompt_is_back() {
 }
 
 #[test]
-fn ctrl_c_at_the_prompt_for_a_key_leaves_a_terminal_that_shows_what_is_typed() {
+fn after_a_prompt_for_a_key_the_terminal_shows_what_is_typed() {
     in_each_shell(|_, terminal| {
         terminal.write("leasehold init --manifest m.json\n");
         terminal.prompts(0);
-        terminal.write("leasehold set-key --manifest m.json --store sealed openai_pro\n");
-        terminal.wait_for("Key of openai_pro (not shown): ");
-        terminal.write("\x03");
-        terminal.prompts(130);
-        terminal.write("stty -a | tr ' ' '\\n' | grep -x -e echo -e -echo | tr a-z A-Z\n");
-        terminal.wait_for("\nECHO\r");
+        // What is typed: Ctrl-C, Ctrl-\, and a key with a Ctrl-Z, which stops nothing, and a character taken back.
+        for (typed, code) in [("\x03", 130), ("\x1c", 131), ("\x1akeyx\x7f\n", 0)].repeat(3) {
+            terminal.write("leasehold set-key --manifest m.json --store sealed openai_pro\n");
+            terminal.wait_for("Key of openai_pro (not shown): ");
+            terminal.write(typed);
+            terminal.prompts(code);
+            terminal.write("stty -a | tr ' ;' '\\n\\n' | grep -x -e -*echo -e -*icanon | tr a-z A-Z\n");
+            terminal.wait_for("\nICANON\r");
+            terminal.wait_for("\nECHO\r");
+        }
+        let run = "leasehold run --manifest m.json --store sealed --provider openai_pro -- sh -c";
+        terminal.write(&format!("{run} 'echo [$OPENAI_API_KEY]'\n"));
+        terminal.wait_for("\n[key]\r");
     });
 }
 
