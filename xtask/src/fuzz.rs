@@ -48,23 +48,27 @@ pub(crate) fn fuzz(words: &[&str]) -> Outcome {
     Ok(())
 }
 
-/// Runs one target. What it finds is kept in `target/fuzz/found/`, what it learns in `target/fuzz/corpus/`.
+/// Runs one target. What it finds is kept in `target/fuzz/found/`, what it learns in `target/fuzz/corpus/`. A commit is not
+/// to fail by chance: a short run takes the same way each time, and begins with the seeds alone.
 fn one(program: &Path, target: &str, longest: u32, seconds: u32) -> Outcome<String> {
     say(&format!("fuzzing {target} for {seconds} s"));
     let folder = workspace().join("target/fuzz");
-    let (corpus, found) = (folder.join("corpus").join(target), folder.join("found"));
+    let is_short = seconds < TELLING;
+    let corpus = folder.join(if is_short { "smoke" } else { "corpus" }).join(target);
+    let found = folder.join("found");
     let log = folder.join(format!("{target}.log"));
     let unwritable = |error| format!("{}: {error}", folder.display());
+    if is_short && corpus.exists() {
+        fs::remove_dir_all(&corpus).map_err(unwritable)?;
+    }
     [&corpus, &found].into_iter().try_for_each(fs::create_dir_all).map_err(unwritable)?;
     let mut command = cargo_fuzz(program, "run");
     command.arg(target).arg(&corpus).arg(workspace().join("fuzz/seeds").join(target));
     command.arg("--").arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={longest}"));
-    command.args(["-timeout=20", "-rss_limit_mb=1024", "-print_final_stats=1"]);
+    command.args(["-rss_limit_mb=1024", "-print_final_stats=1"]);
     command.arg(format!("-artifact_prefix={}/{target}-", found.display()));
-    if seconds < TELLING {
-        // A commit is not to fail by chance: a short run takes the same way each time.
-        command.arg("-seed=1");
-    }
+    // The machine of a short run may be a slow one.
+    command.args(if is_short { &["-seed=1", "-timeout=120"][..] } else { &["-timeout=20"] });
     let status = run(command.stderr(fs::File::create(&log).map_err(unwritable)?));
     let text = String::from_utf8_lossy(&fs::read(&log).map_err(unwritable)?).into_owned();
     status.map_err(|_| finding(target, &log, &text))?;

@@ -1,7 +1,10 @@
 //! Every test, with the real servers that it needs; the long ones in a full run.
 
-use crate::step::{Outcome, cargo, run, say};
+use crate::step::{Outcome, cargo, output, run, say};
 use crate::tools;
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
 
 /// What is to be run.
 #[derive(Debug, Default, PartialEq)]
@@ -17,8 +20,31 @@ pub(crate) fn test(words: &[&str]) -> Outcome {
     tools::packages()?;
     say(&format!("server: {}", server.display()));
     run(&mut cargo(["build", "--package", "leasehold-cli"]))?;
+    forbidden().iter().for_each(|told| say(told));
     let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
     run(tests.args(plan.filter).args(plan.after()).env("LEASEHOLD_SERVER_BIN", &server))
+}
+
+/// What this machine forbids, as many containers do, and which tests fail of that.
+fn forbidden() -> Vec<&'static str> {
+    // It was built just now, beside us.
+    let leasehold = env::current_exe().unwrap_or_default().with_file_name("leasehold");
+    let mounts = (PathBuf::from("unshare"), "--user --map-root-user --mount true");
+    let keyring = (leasehold, "doctor --offline --only store --store kernel");
+    let needs = [
+        (mounts, "user namespaces are forbidden here: tests of full disks will fail until they are allowed"),
+        (
+            keyring,
+            "keyctl and add_key are forbidden here: tests of the kernel's keyring will fail until they are allowed",
+        ),
+    ];
+    let path = env::var_os("PATH").unwrap_or_default();
+    // What somebody configured here is not asked about.
+    let is_missing = |(program, words): (PathBuf, &str)| {
+        let mut probe = Command::new(program);
+        output(probe.args(words.split(' ')).env_clear().env("PATH", &path).current_dir("/")).is_err()
+    };
+    needs.into_iter().filter_map(|(need, told)| is_missing(need).then_some(told)).collect()
 }
 
 impl Plan<'_> {

@@ -68,7 +68,11 @@ fn documents() -> Vec<Document> {
     let folders = ["", "docs", "docs/decisions"].map(|folder| workspace().join(folder));
     let entries = folders.iter().flat_map(|folder| folder.read_dir().unwrap());
     let paths = entries.map(|entry| entry.unwrap().path());
-    let documents = paths.filter(|path| path.extension().is_some_and(|ending| ending == "md"));
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect();
+    // They are played on one server, in the same order everywhere.
+    paths.sort();
+    let documents = paths.into_iter();
     documents.map(|path| Document { text: fs::read_to_string(&path).unwrap(), path }).collect()
 }
 
@@ -172,8 +176,13 @@ fn play(document: &Document, server: &Server, home: &Path) -> Output {
     let inherited = env::var_os("PATH").unwrap_or_default();
     let path =
         env::join_paths([own, home.join("bin")].into_iter().chain(env::split_paths(&inherited))).unwrap();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).env_clear().env("PATH", path).env("HOME", home).current_dir(home);
+    let mut shell = Command::new("timeout");
+    shell
+        .args(["120", "sh", "-c", &script])
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", home)
+        .current_dir(home);
     shell.output().unwrap()
 }
 

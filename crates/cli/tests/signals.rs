@@ -33,14 +33,17 @@ fn each_signal_reaches_the_child_once() {
     let signals = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGCONT, SIGTERM];
     let names = signals.map(|signal| &signal.as_str()[3..]);
     let traps = names.map(|name| format!("trap 'echo {name} >>got' {name};")).concat();
-    let mut run = begin(&home, &[], &format!("{traps} {WAIT}"));
+    // A trap waits for a command in the foreground, and is told of two signals as of one.
+    let wait = WAIT.replace("sleep 0.02", "sleep 0.02 & wait $!");
+    let mut run = begin(&home, &[], &format!("{traps} {wait}"));
     for (signal, name) in signals.into_iter().zip(names) {
         run.signal(signal);
         home.wait_for("got", name);
     }
+    // Whoever is to stop is woken as well.
+    soon("the last CONT", || (home.read("got").matches("CONT").count() == 2).then_some(()));
     home.touch("finish");
     assert_eq!(run.wait(), 0);
-    // Whoever is to stop is woken as well.
     let expect = names.into_iter().chain(["CONT"]).collect::<Vec<_>>();
     assert_eq!(home.read("got").lines().collect::<Vec<_>>(), expect);
 }
@@ -88,9 +91,10 @@ fn a_child_that_ignores_term_is_killed_with_its_group() {
         });
         let died = Instant::now();
         assert_eq!(run.wait(), 137);
-        println!("killed after {:?}, ended {:?} later", died - asked, died.elapsed());
-        assert!(died - asked >= limit && died - asked < limit * 3, "{:?}", died - asked);
-        assert!(!stage.server.is_alive(&accessor) && died.elapsed() < Duration::from_secs(1));
+        let (killed, late) = (died - asked, died.elapsed());
+        println!("killed after {killed:?}, ended {late:?} later");
+        assert!(killed >= limit && killed < limit * 10, "{killed:?}");
+        assert!(!stage.server.is_alive(&accessor) && late < Duration::from_secs(1), "{late:?}");
         soon("the grandchild's end", || is_dead(grandchild).then_some(()));
         assert!(run.said().contains("did not stop in time"), "{}", run.said());
     }

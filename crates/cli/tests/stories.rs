@@ -9,13 +9,15 @@
     reason = "a test harness starts programs, and a failure is a failed test"
 )]
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use leasehold_testkit::{
     Desktop, Manner, Postgres, Receiver, ReceiverKind, Server, Service, Upstream, server_binary, workspace,
 };
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::json;
 
 /// What the login of the stories may do.
@@ -65,7 +67,7 @@ fn play(name: &str) {
     let tools = tools(&server);
     lay_out(&server);
     let postgres = (name == "dynamic").then(|| database(&server));
-    let desktop = matches!(name, "keyring" | "store").then(Desktop::start);
+    let desktop = matches!(name, "keyring" | "policy" | "store").then(Desktop::start);
     let login = server.approle("app", &["app"], json!({"token_ttl": "10m"}));
     fs::create_dir_all(home.join("tmp")).unwrap();
     let script = format!(
@@ -73,8 +75,9 @@ fn play(name: &str) {
         fs::read_to_string(folder().join("prelude.sh")).unwrap(),
         fs::read_to_string(folder().join(name).with_extension("sh")).unwrap()
     );
-    let output = Command::new("timeout")
-        .args(["--kill-after=5", "60", "sh", "-eu", "-c", &script, name])
+    let mut story = Command::new("timeout");
+    story
+        .args(["--kill-after=5", "150", "sh", "-eu", "-c", &script, name])
         .current_dir(home.join("tmp"))
         .env_clear()
         .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display()))
@@ -94,16 +97,26 @@ fn play(name: &str) {
             _ => Vec::new(),
         })
         .env("PGURL", postgres.as_ref().map(Postgres::url).unwrap_or_default())
-        .stdin(Stdio::null())
-        .output()
-        .expect("sh starts");
+        .stdin(Stdio::null());
+    let [shown, told] = ["stdout", "stderr"].map(|name| server.folder().join(name));
+    let status = to_its_end(story.stdout(File::create(&shown).unwrap()).stderr(File::create(&told).unwrap()));
+    let text = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
     assert!(
-        output.status.success(),
-        "story {name}: {}\n--- stdout\n{}--- stderr\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
+        status.success(),
+        "story {name}: {status}\n--- stdout\n{}--- stderr\n{}",
+        text(shown),
+        text(told)
     );
+}
+
+/// Waits for the end of `timeout`, and ends what the story left running: it is in the group that `timeout` made. What it
+/// says goes to files, since a pipe would be open for as long as any of that lives.
+fn to_its_end(story: &mut Command) -> ExitStatus {
+    let mut process = story.spawn().expect("timeout starts");
+    let status = process.wait().expect("its end");
+    // A story that ended well left nothing.
+    let _ = killpg(Pid::from_raw(i32::try_from(process.id()).unwrap()), Signal::SIGKILL);
+    status
 }
 
 /// Providers that know the key `sk-good`, by the variable with the address of each.

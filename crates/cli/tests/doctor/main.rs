@@ -164,6 +164,9 @@ fn on_a_bare_machine_there_is_something_to_say_of_everything() {
         "leasehold init --manifest",
     );
     host.variables.clear();
+    // Without a home the journal would be the machine's.
+    let state = host.path("state").display().to_string();
+    host.set("LEASEHOLD_STATE_DIR", &state);
     host.doctor(&["--only", "store,keyring,journal,server"]).exits(0);
 }
 

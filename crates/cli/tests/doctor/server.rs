@@ -69,7 +69,8 @@ fn a_server_that_does_not_work_is_told_apart() {
     let report = examined(&Home::new(&login, server.address()), &OF_SERVER);
     report.exits(8).expect("server", "failure", "is sealed").expect("login", "skipped", "not up");
 
-    for address in ["http://127.0.0.1:1".to_owned(), format!("http://127.0.0.1:{}", Hole::open().port())] {
+    let hole = Hole::open();
+    for address in ["http://127.0.0.1:1".to_owned(), format!("http://127.0.0.1:{}", hole.port())] {
         let began = Instant::now();
         let report = examined(&Home::new(&login, &address), &OF_SERVER);
         assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());

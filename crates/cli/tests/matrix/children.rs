@@ -22,17 +22,16 @@ const POLITE: &str = "trap 'echo $1 >>asked; exit' TERM; echo $$ >$1; while :; d
 /// A second is the bound on the life of a token without its command.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Starts a run of a script that has a family of this kind.
+/// Says that it has started. To be done once its traps are set.
+const STARTED: &str = "echo $$ >started";
+const WAIT: &str = "until [ -e finish ]; do sleep 0.02; done";
+
+/// Starts a run of a script that has a family of this kind. `WAIT` in it stands for [`STARTED`] and [`WAIT`].
 fn begin(home: &Home, flags: &[&str], stay: &str, script: &str) -> Run {
     fs::write(home.path("stay"), stay).unwrap();
-    let all_there = "until [ -s group -a -s session -a -s orphan ]; do sleep 0.02; done; echo $$ >started";
-    home.run_started(
-        &[&["--env", PASSWORD], flags].concat(),
-        &format!(
-            "{FAMILY}; {all_there}; {}",
-            script.replace("WAIT", "until [ -e finish ]; do sleep 0.02; done")
-        ),
-    )
+    let all_there = "until [ -s group -a -s session -a -s orphan ]; do sleep 0.02; done";
+    let script = script.replace("WAIT", &format!("{STARTED}; {WAIT}"));
+    home.run_started(&[&["--env", PASSWORD], flags].concat(), &format!("{FAMILY}; {all_there}; {script}"))
 }
 
 fn family(home: &Home) -> [i32; 3] {
@@ -63,7 +62,8 @@ fn until_gone(pid: i32) {
 fn row_33_a_child_that_ignores_term_is_killed_with_all_below_it() {
     let (stage, limit) = (Stage::shared(), Duration::from_millis(500));
     let home = stage.home();
-    let mut run = begin(&home, &["--stop-timeout", "500ms"], STUBBORN, "trap '' TERM; wait");
+    let mut run =
+        begin(&home, &["--stop-timeout", "500ms"], STUBBORN, &format!("trap '' TERM; {STARTED}; wait"));
     let (accessor, child, family) = (home.accessor(), home.number("started"), family(&home));
     assert_eq!(survivors(&family), 3);
     let asked = Instant::now();

@@ -1,6 +1,8 @@
 //! Rows 3, 4, 5 and 16: a cluster whose nodes follow, fall, hang and lose their quorum.
 
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use leasehold::client::VaultClient;
@@ -20,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 #[test]
 fn row_03_a_standby_is_up_and_shows_what_was_written_through_it() {
-    let cluster = Cluster::start();
+    let cluster = Sole::start();
     let standbys = cluster.others(cluster.leader());
     let client = client(&cluster.addresses()[standbys[0]], cluster.root_token());
     let health = block_on(client.health_check()).unwrap();
@@ -77,7 +79,7 @@ fn long_row_04_the_leader_hangs() {
 
 /// A run in progress sees nothing of it, its token of `ttl` seconds is kept, and a new reader is served in time.
 fn fail_over(key: &str, what: &str, ttl: u32, fault: impl FnOnce(&mut Cluster, usize)) {
-    let mut cluster = Cluster::start();
+    let mut cluster = Sole::start();
     let login = lay_out(&cluster, json!({"token_ttl": ttl}));
     let leader = cluster.leader();
     let many = Many::leader_first(&cluster, &login);
@@ -104,7 +106,7 @@ fn fail_over(key: &str, what: &str, ttl: u32, fault: impl FnOnce(&mut Cluster, u
 #[test]
 fn long_row_05_a_lost_quorum_revokes_nothing() {
     const TTL: u64 = 36;
-    let cluster = Cluster::start();
+    let cluster = Sole::start();
     let login = lay_out(&cluster, json!({"token_ttl": format!("{TTL}s")}));
     let standbys = cluster.others(cluster.leader());
     let many = Many::leader_first(&cluster, &login);
@@ -134,23 +136,52 @@ fn long_row_05_a_lost_quorum_revokes_nothing() {
 
 #[test]
 fn row_16_a_node_that_waits_for_a_disaster_is_passed_over() {
-    let cluster = Cluster::start();
+    let cluster = Sole::start();
     let login = lay_out(&cluster, json!({}));
     let leader = cluster.leader();
     let proxy = Proxy::start(&cluster.addresses()[cluster.others(leader)[0]]);
     for status in [472, 473] {
         proxy.set(Fault::Answer(status, r#"{"errors":[]}"#.to_owned()));
         let many = Many::new(&login, vec![proxy.address(), cluster.addresses()[leader].clone()]);
-        let begun = Instant::now();
+        let (before, begun) = (proxy.requests("/v1/").len(), Instant::now());
         assert_eq!(many.get(), Ok("one".to_owned()), "{status}");
-        let asked = proxy.requests("/v1/").len();
+        let asked = proxy.requests("/v1/").len() - before;
         let key = if status == 472 { "16" } else { "16b" };
         let took = begun.elapsed().as_millis();
         record(
             key,
             &format!("{status} of the first address: the second one was asked, a value after {took} ms"),
         );
-        assert!(asked <= 2, "{asked} requests to a node that answers {status}");
+        assert!((1..=2).contains(&asked), "{asked} requests to a node that answers {status}");
+    }
+}
+
+/// The one cluster at a time: three nodes that vote need the machine, and two of three that wait for it lose their leader.
+pub(crate) struct Sole {
+    cluster: Cluster,
+    // Let go of after the nodes have ended.
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Sole {
+    pub(crate) fn start() -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { cluster: Cluster::start(), _turn: turn }
+    }
+}
+
+impl Deref for Sole {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+impl DerefMut for Sole {
+    fn deref_mut(&mut self) -> &mut Cluster {
+        &mut self.cluster
     }
 }
 
@@ -214,7 +245,11 @@ impl Kept {
 
 /// When the token of this accessor ends, as the server tells it.
 fn end(root: &Administrator, accessor: &str) -> String {
-    let (_, reply) = root.api("POST", "auth/token/lookup-accessor", Some(json!({ "accessor": accessor })));
+    // A cluster without a leader knows nothing for a moment.
+    let reply = soon("what a server says of a token", || {
+        let asked = root.api("POST", "auth/token/lookup-accessor", Some(json!({ "accessor": accessor })));
+        (asked.0 < 500).then_some(asked.1)
+    });
     reply["data"]["expire_time"].as_str().unwrap_or_else(|| panic!("not alive: {reply}")).to_owned()
 }
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use leasehold::core::name::{Path, VaultReference};
 use leasehold::core::{Fields, Kind, Secret};
 use leasehold::vault::kv::Write;
-use leasehold_testkit::{Cluster, Proxy, Server, record};
+use leasehold_testkit::{Proxy, Server, record};
 use serde_json::json;
 
-use crate::cluster::{Kept, block_on, client};
+use crate::cluster::{Kept, Sole, block_on, client};
 use crate::stage::{Home, PASSWORD, Run, Stage, soon};
 
 /// A run that ends once the file `go` is there.
@@ -42,8 +42,8 @@ fn row_15_a_revocation_that_is_throttled_is_done_by_the_next_run() {
     // The burst of one second, and then two in each.
     assert!(tries <= 2 * 5, "{tries} in {ended:?}");
     stage.server.lift_limit();
-    assert_eq!(get(&home), "one");
-    assert!(!stage.server.is_alive(&token));
+    // Who comes next waits for it half a second, and the one after that goes on with it.
+    assert!((0..3).any(|_| get(&home) == "one" && !stage.server.is_alive(&token)));
     assert_eq!(stage.tokens(), 0);
     record(
         "15",
@@ -59,15 +59,20 @@ fn row_15_a_revocation_that_is_throttled_is_done_by_the_next_run() {
 fn row_15_a_revocation_waits_until_it_is_let_in() {
     const REVOKE: &str = "auth/token/revoke-self";
     let stage = Stage::new();
-    let home = stage.home();
-    let mut run = until_told(&home);
+    let proxy = Proxy::start(stage.server.address());
     stage.server.limit(REVOKE, 1, 2, true);
-    exhaust(&stage.server, REVOKE);
-    home.touch("go");
-    let begun = Instant::now();
-    assert_eq!(run.wait(), 0);
-    let ended = begun.elapsed();
-    assert_eq!((home.journal().held(), stage.tokens()), (vec![], 0), "{}", run.said());
+    // A run that ends late finds nothing used up.
+    let ended = soon("a revocation that is refused at first", || {
+        let (home, before) = (stage.home_at(&proxy.address()), proxy.requests(REVOKE).len());
+        let mut run = until_told(&home);
+        exhaust(&stage.server, REVOKE);
+        home.touch("go");
+        let begun = Instant::now();
+        assert_eq!(run.wait(), 0);
+        let ended = begun.elapsed();
+        assert_eq!((home.journal().held(), stage.tokens()), (vec![], 0), "{}", run.said());
+        (proxy.requests(REVOKE).len() >= before + 2).then_some(ended)
+    });
     record(
         "15b",
         &format!("429 with Retry-After at the end of a run: revoked after {:.1} s", ended.as_secs_f64()),
@@ -89,7 +94,7 @@ fn row_15_a_renewal_waits_no_longer_than_the_token_lives() {
         let replaced = begun.elapsed();
         assert!(
             stage.server.is_alive(&first),
-            "it was replaced before its end, and not after: {}",
+            "it was replaced before its end, and not after {replaced:?}: {}",
             run.said()
         );
         assert!(stage.server.is_alive(&second) && !run.is_over());
@@ -113,9 +118,9 @@ fn row_17_a_role_that_is_gone_is_not_asked_for_again_and_again() {
     let proxy = Proxy::start(stage.server.address());
     let home = stage.home_at(&proxy.address());
     let mut run = until_told(&home);
+    let token = home.accessor();
     assert_eq!(stage.server.api("DELETE", "auth/approle/role/app", None).0, 204);
     soon("said", || run.said().contains("the role that the token came from is gone").then_some(()));
-    let token = home.accessor();
     soon("the end of the token", || (!stage.server.is_alive(&token)).then_some(()));
     let renewals = proxy.requests("renew-self").len();
     let logins = proxy.requests("approle/login").len() - 1;
@@ -133,7 +138,7 @@ fn row_17_a_role_that_is_gone_is_not_asked_for_again_and_again() {
 #[test]
 fn row_17_a_value_that_is_too_large_is_sent_once() {
     // Integrated storage has a limit, memory has none.
-    let cluster = Cluster::start();
+    let cluster = Sole::start();
     let proxy = Proxy::start(&cluster.addresses()[cluster.leader()]);
     let client = client(&proxy.address(), cluster.root_token());
     let path = Path::parse("secret/large").unwrap();

@@ -1,12 +1,11 @@
 //! Servers that are down, sealed, silent, not to be found or not to be trusted.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use leasehold_testkit::{
-    Canaries, EmptyServer, Fault, Hole, Proxy, Server, Tap, authority, certificate, record, wait_for,
+    Canaries, EmptyServer, Fault, Hole, Port, Proxy, Server, Tap, authority, certificate, record, wait_for,
 };
 use serde_json::json;
 
@@ -184,17 +183,16 @@ fn row_08_a_name_that_is_not_found_and_a_network_that_is_parted() {
 /// A listener of the server with one certificate, and the address of a tap before it.
 pub(crate) struct Front {
     name: &'static str,
-    port: u16,
+    port: Port,
 }
 
 impl Front {
     pub(crate) fn new(name: &'static str) -> Self {
-        let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        Self { name, port: socket.local_addr().unwrap().port() }
+        Self { name, port: Port::reserve() }
     }
 
     pub(crate) fn hcl(&self, folder: &Path) -> String {
-        let (Self { name, port }, at) = (self, folder.display());
+        let (name, port, at) = (self.name, self.port.number(), folder.display());
         format!(
             "listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_cert_file = \"{at}/{name}.pem\"\n \
              tls_key_file = \"{at}/{name}.key\"\n}}\n"
@@ -202,7 +200,7 @@ impl Front {
     }
 
     pub(crate) fn tap(&self) -> (Tap, String) {
-        let tap = Tap::before(&format!("127.0.0.1:{}", self.port));
+        let tap = Tap::before(&format!("127.0.0.1:{}", self.port.number()));
         let address = format!("https://127.0.0.1:{}", tap.port());
         (tap, address)
     }

@@ -171,7 +171,12 @@ impl Field {
         let begin = Instant::now();
         abreast(&homes, |home| {
             let words = [env!("CARGO_BIN_EXE_leasehold"), "get", "vault://secret/db#password"];
-            assert_eq!(home.start(&mut home.command(&words)).wait(), 0);
+            // One that has waited half a second leaves the rest to the one after it.
+            let is_done = |_| {
+                assert_eq!(home.start(&mut home.command(&words)).wait(), 0);
+                home.journal().held().is_empty()
+            };
+            assert!((0..3).any(is_done), "{:?}", home.journal().held());
         });
         let is_orphan = |(accessor, of_login): &(String, bool)| !of_login || named.contains(accessor);
         self.wait_for_end(&named, Duration::from_secs(10), || !self.tokens().iter().any(is_orphan));

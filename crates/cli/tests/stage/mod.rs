@@ -64,7 +64,12 @@ impl Stage {
     /// The one that the tests of this program share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Stage> = OnceLock::new();
-        SHARED.get_or_init(Self::new)
+        SHARED.get_or_init(|| {
+            let stage = Self::new();
+            // Nobody would remove it, since nothing static is dropped; and nobody looks into it.
+            fs::remove_dir_all(stage.server.folder()).unwrap();
+            stage
+        })
     }
 
     /// The secret half of the login.
@@ -198,11 +203,11 @@ impl Home {
     pub fn run_started(&self, flags: &[&str], script: &str) -> Run {
         let run = self.run(flags, script);
         soon("started", || {
-            if self.path("started").exists() {
-                return Some(());
-            }
-            assert!(!is_dead(run.pid()), "it ended before it started: {}", run.said());
-            None
+            // Looked at first, since it may start and end in between.
+            let is_over = is_dead(run.pid());
+            let has_started = self.path("started").exists();
+            assert!(has_started || !is_over, "it ended before it started: {}", run.said());
+            has_started.then_some(())
         });
         run
     }

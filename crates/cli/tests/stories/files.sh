@@ -1,8 +1,7 @@
 # A file is in a private folder, for this user alone, and gone at the end.
 exits 0 leasehold run --file db/password=vault://secret/db#password -- sh -c '
     stat -c %a "$LEASEHOLD_FILES" "$LEASEHOLD_FILES"/*password; cat "$LEASEHOLD_FILES"/*password; echo; echo "$LEASEHOLD_FILES"'
-answers 700
-answers 600
+[ "$(sed -n 1,2p "$HOME/answered" | tr '\n' ' ')" = '700 600 ' ] || die 'others can look into it'
 answers canary-one
 [ ! -e "$(tail -n 1 "$HOME/answered")" ] || die 'the folder is left'
 

@@ -54,12 +54,12 @@ has() {
     [ -e "$1" ] && { [ $# = 1 ] || grep -qF -- "$2" "$1"; }
 }
 
-# Asks again and again, for ten seconds at most, until a condition holds.
+# Asks again and again, for thirty seconds at most, until a condition holds.
 soon() {
     tries=0
     until "$@"; do
         tries=$((tries + 1))
-        [ $tries -lt 200 ] || die "never came: $*"
+        [ $tries -lt 600 ] || die "never came: $*"
         sleep 0.05
     done
 }
@@ -67,6 +67,12 @@ soon() {
 # No server and no login, as on a workstation without one.
 without_server() {
     unset VAULT_ADDR VAULT_ROLE_ID VAULT_SECRET_ID
+}
+
+# The desktop's keyring as after a login that did not unlock it.
+lock_keyring() {
+    dbus-send --session --print-reply --dest=org.freedesktop.secrets /org/freedesktop/secrets \
+        org.freedesktop.Secret.Service.Lock array:objpath:/org/freedesktop/secrets/collection/login >/dev/null
 }
 
 # Nothing below the home has this text in it.
