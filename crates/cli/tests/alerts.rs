@@ -94,6 +94,12 @@ fn an_outage_during_a_run_is_an_incident_until_it_is_over() {
     let events = told.events();
     assert!(events.contains(&json!(["failed", "vault://secret/db"])), "{events:?}");
     assert!(events.contains(&json!(["recovered", "vault://secret/db"])), "{events:?}");
+    let of_run = |body: &Value| (body["server"] == proxy.address(), body["command"] == "sh");
+    assert!(
+        told.webhook.taken().iter().all(|body| of_run(body) == (true, true)),
+        "{:?}",
+        told.webhook.taken()
+    );
     for (receiver, place) in [(&told.webhook, "the webhook"), (&told.pager_duty, "the incident")] {
         let requests = receiver.listener().requests().concat().replace(&told.keys[1], "");
         told.canaries.assert_absent(requests.as_bytes(), place);
@@ -200,6 +206,44 @@ fn a_place_that_never_answers_delays_the_end_by_seconds() {
     assert_eq!(run.wait(), 0);
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
     assert!(run.said().contains("were not delivered in time"), "{}", run.said());
+}
+
+#[test]
+fn a_token_with_a_last_day_is_an_incident_from_the_beginning_and_its_end_says_so() {
+    let (stage, told) = (Stage::new(), Told::new());
+    let home = stage.home();
+    told.configure(&home);
+    let token = stage.server.token(json!({ "ttl": "4s", "renewable": false, "policies": ["app"] }));
+    let words = ["leasehold", "run", "--env", PASSWORD, "--", "sh", "-c", WAIT];
+    let mut command = home.command(&words);
+    let mut run = home.start(command.env("VAULT_TOKEN", &token).env_remove("VAULT_ROLE_ID"));
+    soon("the end", || told.pager_duty.taken().iter().any(|body| cause(body) == "ended").then_some(()));
+    // It is brought and refused again, which is no other trouble.
+    soon("a refusal", || run.said().contains("not valid").then_some(()));
+    home.touch("finish");
+    assert_eq!(run.wait(), 0);
+    let of_login: Vec<_> = told.pager_duty.taken().into_iter().filter(is_of_login).collect();
+    let [doomed, between @ .., ended, resolved] = &of_login[..] else { panic!("{of_login:#?}") };
+    assert_eq!([cause(doomed), cause(ended)], ["doomed", "ended"]);
+    // Where the server's clock is ahead, it says so a moment before.
+    assert!(between.iter().all(|body| cause(body) == "needs_login"), "{between:#?}");
+    assert!(summary(doomed).contains("cannot be kept beyond"), "{doomed}");
+    assert!(summary(ended).contains("it has ended"), "{ended}");
+    assert_eq!(resolved["event_action"], "resolve");
+    let texts = json!([told.pager_duty.taken(), told.webhook.taken()]).to_string();
+    assert!(!texts.contains("unreachable") && !texts.contains(&token), "{texts}");
+}
+
+fn cause(incident: &Value) -> &str {
+    incident["payload"]["custom_details"]["cause"].as_str().unwrap_or_default()
+}
+
+fn summary(incident: &Value) -> &str {
+    incident["payload"]["summary"].as_str().unwrap_or_default()
+}
+
+fn is_of_login(incident: &Value) -> bool {
+    incident["dedup_key"].as_str().is_some_and(|key| key.ends_with("/the login"))
 }
 
 #[test]

@@ -110,3 +110,23 @@ pub enum Event {
         failure: Failure,
     },
 }
+
+impl Event {
+    /// The slot that it is about.
+    pub fn slot(&self) -> SlotId {
+        match self {
+            Self::Obtained { slot, .. }
+            | Self::Renewed { slot, .. }
+            | Self::Replaced { slot, .. }
+            | Self::Refreshed { slot, .. }
+            | Self::Checked { slot, .. }
+            | Self::Expiring { slot, .. }
+            | Self::Ended { slot, .. }
+            | Self::Failed { slot, .. }
+            | Self::Halted { slot }
+            | Self::Clamped { slot, .. }
+            | Self::Settled { slot, .. }
+            | Self::Owed { slot, .. } => *slot,
+        }
+    }
+}

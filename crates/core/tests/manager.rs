@@ -9,7 +9,7 @@ use leasehold_core::event::{End, Event};
 use leasehold_core::ledger::{Input, SlotStatus};
 use leasehold_core::policy::{Every, Renew};
 use leasehold_core::{Kind, Lease, Policy, Scope, SlotId};
-use world::{Terms, World, fixed, seconds, terms};
+use world::{Batch, Terms, World, fixed, seconds, terms};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -27,7 +27,10 @@ fn policy() -> Policy {
 
 /// A world with such a token in slot 0.
 fn managed(login: Terms, more: Lease) -> World {
-    let mut world = World { usual: login.ttl, login, more, ..World::default() };
+    managed_in(World { usual: login.ttl, login, more, ..World::default() })
+}
+
+fn managed_in(mut world: World) -> World {
     world.ask(0, Scope::Login, None, policy());
     world.pass(seconds(1));
     world
@@ -51,30 +54,57 @@ fn warnings(world: &World) -> Vec<u64> {
     left.collect()
 }
 
+/// What happens to a token right after it is there.
+type Fate = fn(&mut World);
+
+/// There is no other token, and nothing to log in with.
+fn alone(world: &mut World) {
+    world.fail(&["login"], Kind::Denied);
+}
+
+/// A namespace and a period are the server's business: such tokens are as renewable ones without a longest life.
 #[test]
 fn every_kind_of_token_has_its_life() {
-    let counted = Lease { is_counted: true, ..Lease::STATIC };
     let endless = Terms { ttl: None, ..fixed(0) };
     let capped = Terms { max_ttl: Some(seconds(12 * HOUR)), ..terms(4 * HOUR) };
-    // Of one day: how often it is renewed, looked up at least, and logged in, and whether there is still one.
-    let check = |name: &str, terms: Terms, more: &Lease, expect: (bool, bool, usize, bool)| {
-        let mut world = managed(terms, more.clone());
+    // Of one day: whether it is renewed, for how many hours it is looked up, how many logins are tried (of many, nine;
+    // three that are refused are the last), and whether there is still one.
+    let check = |name: &str, kind: (Terms, Batch, bool), fate: Fate, expect: (bool, usize, usize, bool)| {
+        let (login, batch, is_counted) = kind;
+        let more = Lease { is_counted, ..Lease::STATIC };
+        let mut world = managed_in(World { usual: login.ttl, login, batch, more, ..World::default() });
+        fate(&mut world);
         world.pass(seconds(DAY));
         let is_there = world.values.contains_key(&SlotId(0));
         let (renewed, looked, logins) = (world.count("renew"), world.count("lookup"), world.count("login"));
-        assert_eq!(
-            (renewed > 0, looked >= 200, logins.min(9), is_there),
-            expect,
-            "{name}: {looked} {logins}"
-        );
+        let hours = (looked * CHECK as usize).div_ceil(HOUR as usize);
+        assert_eq!((renewed > 0, hours, logins.min(9), is_there), expect, "{name}: {looked} {logins}");
         assert!(world.faults.is_empty(), "{name}: {:?}", world.faults);
     };
-    check("root", brought(endless), &Lease::STATIC, (false, true, 1, true));
-    check("renewable, by login", terms(4 * HOUR), &Lease::STATIC, (true, true, 1, true));
-    check("renewable, brought", brought(terms(4 * HOUR)), &Lease::STATIC, (true, true, 1, true));
-    check("capped, by login", capped, &Lease::STATIC, (true, true, 3, true));
-    check("not renewable, by login", fixed(4 * HOUR), &Lease::STATIC, (false, true, 9, true));
-    check("counted, by login", terms(4 * HOUR), &counted, (false, false, 9, true));
+    let usual = |terms: Terms| (terms, Batch::None, false);
+    let by_batch = |terms: Terms| (terms, Batch::All, false);
+    let counted = |terms: Terms| (terms, Batch::None, true);
+    let nothing: Fate = |_| {};
+    let revoked: Fate = |world| world.revoke(&world.served(SlotId(0)).unwrap());
+    let revoked_and_alone: Fate = |world| {
+        world.revoke(&world.served(SlotId(0)).unwrap());
+        alone(world);
+    };
+    check("root", usual(brought(endless.clone())), nothing, (false, 24, 1, true));
+    check("root, revoked", usual(brought(endless)), revoked_and_alone, (false, 1, 4, false));
+    check("renewable, by login", usual(terms(4 * HOUR)), nothing, (true, 24, 1, true));
+    check("renewable, by login, revoked", usual(terms(4 * HOUR)), revoked, (true, 24, 2, true));
+    check("renewable, brought", usual(brought(terms(4 * HOUR))), alone, (true, 24, 1, true));
+    let renewable = usual(brought(terms(4 * HOUR)));
+    check("renewable, brought, revoked", renewable, revoked_and_alone, (false, 1, 4, false));
+    check("capped, by login", usual(capped.clone()), nothing, (true, 24, 3, true));
+    check("capped, brought", usual(brought(capped)), alone, (true, 12, 4, false));
+    check("not renewable, by login", usual(fixed(4 * HOUR)), nothing, (false, 24, 9, true));
+    check("not renewable, brought", usual(brought(fixed(4 * HOUR))), alone, (false, 4, 4, false));
+    check("batch, by login", by_batch(fixed(4 * HOUR)), nothing, (false, 24, 9, true));
+    check("batch, brought", by_batch(brought(fixed(4 * HOUR))), alone, (false, 4, 4, false));
+    check("counted, by login", counted(terms(4 * HOUR)), nothing, (false, 0, 9, true));
+    check("counted, brought", counted(brought(terms(4 * HOUR))), alone, (false, 0, 4, false));
 }
 
 #[test]

@@ -50,6 +50,8 @@
 //! | `severity` | `critical`, `warning` or `info` |
 //! | `credential` | its name |
 //! | `source` | who tells |
+//! | `server` | the addresses of the server that it is of; else null |
+//! | `command` | the name of the command that has it; else null |
 //! | `message` | a sentence |
 //! | `time` | when it happened (RFC 3339, UTC, to the second) |
 //! | `cause` | of a failure: its kind, such as `denied` or `unreachable`; `doomed`, `ended`; else null |
@@ -62,6 +64,7 @@
 //! [`Covering::Everything`](crate::signing::Covering::Everything) accepts it, once.
 
 mod alert;
+mod origin;
 mod allowance;
 mod target;
 mod sink;
@@ -74,7 +77,7 @@ mod courier;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::stream::Stream;
 use leasehold_core::Failure;
 
 use courier::{Courier, Desk};
@@ -83,11 +86,11 @@ use message::Message;
 use sink::Channel;
 
 pub use alert::{Alert, Matter, Severity};
+pub use origin::Origin;
 pub use sink::Sink;
-pub use watch::Watch;
+pub use watch::{Happening, Watch};
 
 use crate::clock::{Clock, wall_seconds};
-use crate::token_manager::TokenEvent;
 
 /// Sends alerts to its sinks. Dropped, it still sends for two seconds what waits, if the process lives that long.
 #[derive(Debug)]
@@ -100,13 +103,13 @@ pub struct Alerts {
 impl Alerts {
     /// Starts the thread that sends. Nobody is connected to before an alert is due.
     ///
-    /// `source` says in each alert who tells: the service, or the host. PagerDuty keeps the incidents of two sources apart.
+    /// `origin` says in each alert who tells: the service's name, or that and [more](Origin).
     ///
     /// # Errors
     ///
     /// `Broken` if there can be no thread.
-    pub fn start(source: &str, sinks: Vec<Sink>) -> Result<Self, Failure> {
-        Self::start_by(Clock::default(), source, sinks)
+    pub fn start(origin: impl Into<Origin>, sinks: Vec<Sink>) -> Result<Self, Failure> {
+        Self::start_by(Clock::default(), origin, sinks)
     }
 
     /// The same by a clock that may be [steered](Clock::steered).
@@ -114,8 +117,9 @@ impl Alerts {
     /// # Errors
     ///
     /// `Broken` if there can be no thread.
-    pub fn start_by(clock: Clock, source: &str, sinks: Vec<Sink>) -> Result<Self, Failure> {
-        let desk = |sink| Arc::new(Desk::new(sink, source, clock.clone()));
+    pub fn start_by(clock: Clock, origin: impl Into<Origin>, sinks: Vec<Sink>) -> Result<Self, Failure> {
+        let origin = Arc::new(origin.into());
+        let desk = |sink| Arc::new(Desk::new(sink, Arc::clone(&origin), clock.clone()));
         let desks: Arc<[_]> = sinks.into_iter().map(desk).collect();
         let courier = Mutex::new(Some(Courier::start(Arc::clone(&desks))?));
         Ok(Self { desks, clock, courier })
@@ -126,22 +130,22 @@ impl Alerts {
         self.desks.iter().for_each(|desk| desk.put(alert));
     }
 
-    /// Tells what happens to a credential, until there are no more events or this is stopped. The events are those of
-    /// [`TokenManager::events`](crate::token_manager::TokenManager::events), or of
-    /// [its twin without a runtime](crate::token_manager::blocking::TokenManager::stream).
+    /// Tells what happens to a credential, until there are no more events or this is stopped; what happened before the
+    /// stop is told yet. The events are those of
+    /// [`TokenManager::events`](crate::token_manager::TokenManager::events), of
+    /// [its twin without a runtime](crate::token_manager::blocking::TokenManager::stream), or of
+    /// [`TokenRefresh::events`](crate::token_refresh::TokenRefresh::events).
     pub fn watch(
         &self,
         credential: &str,
-        mut events: impl Stream<Item = TokenEvent> + Send + Unpin + 'static,
+        events: impl Stream<Item = impl Happening> + Send + Unpin + 'static,
     ) {
         let courier = self.courier.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(courier) = &*courier else { return };
         let (desks, clock, mut watch) = (Arc::clone(&self.desks), self.clock.clone(), Watch::new(credential));
-        courier.runtime.spawn(async move {
-            while let Some(event) = events.next().await {
-                for alert in watch.hear(&event, clock.now()) {
-                    desks.iter().for_each(|desk| desk.put(&alert));
-                }
+        courier.listen(events, move |event| {
+            for alert in event.alerts(&mut watch, clock.now()) {
+                desks.iter().for_each(|desk| desk.put(&alert));
             }
         });
     }
@@ -177,14 +181,19 @@ impl Sink {
     /// # Errors
     ///
     /// Why the sink does not take alerts, with a hint.
-    pub async fn test(&self, source: &str) -> Result<(), Failure> {
-        let delivery = Delivery::default();
+    pub async fn test(&self, origin: impl Into<Origin>) -> Result<(), Failure> {
+        let (delivery, origin) = (Delivery::default(), origin.into());
         let ends = matches!(self.channel, Channel::PagerDuty { .. }).then_some(Matter::Recovered);
         for matter in [Matter::Test].into_iter().chain(ends) {
             let alert =
                 Alert::new("test", matter, "this tests the alerts of leasehold, and nothing is wrong");
-            let message =
-                Message { alert: &alert, source, scope: &self.scope, wall: wall_seconds(), left_out: None };
+            let message = Message {
+                alert: &alert,
+                origin: &origin,
+                scope: &self.scope,
+                wall: wall_seconds(),
+                left_out: None,
+            };
             delivery.send(self, &message).await.map_err(|failure| match matter {
                 Matter::Recovered => {
                     failure.context("the incident of this test was not resolved, and stays open")

@@ -42,7 +42,9 @@ fn test(arguments: &AlertTestArguments, environment: &Environment, ui: Ui) -> Re
     });
     let hints = results.iter().filter_map(|tested| Some((tested, tested.failure()?.advice()?)));
     hints.for_each(|(tested, hint)| ui.note(&format!("{}: {hint}", tested.sink.name)));
-    let logs = sinks.iter().filter(|sink| !sink.is_seen_in_warnings()).map(|sink| &sink.name);
+    let is_shown = tracing::enabled!(target: "alerts", tracing::Level::INFO);
+    let unseen = sinks.iter().filter(|sink| !is_shown && !sink.is_seen_in_warnings());
+    let logs = unseen.map(|sink| &sink.name);
     logs.for_each(|name| ui.note(&format!("{name}: a test is logged as information, which -v shows")));
     let exits = results.iter().filter_map(Tested::failure).map(|failure| Exit::from(failure.kind()));
     Ok(exits.min_by_key(|exit| exit.0).unwrap_or(Exit::OK))
@@ -50,7 +52,7 @@ fn test(arguments: &AlertTestArguments, environment: &Environment, ui: Ui) -> Re
 
 async fn try_out(sink: &SinkSettings, workstation: &Workstation<'_>) -> Result<(), Failure> {
     let late = |_| Failure::new(Kind::Unreachable, "its secrets could not be read in time");
-    tokio::time::timeout(LIMIT, sink.open(workstation)).await.map_err(late)??.test(&host_name()).await
+    tokio::time::timeout(LIMIT, sink.open(workstation)).await.map_err(late)??.test(&*host_name()).await
 }
 
 const HEAD: [&str; 4] = ["NAME", "TO", "RESULT", "REASON"];

@@ -39,6 +39,10 @@ routing_key = "env://ROUTING_KEY"
 TOML
 exits 0 leasehold alert test
 [ "$(grep -c ' ok' "$HOME/answered")" = 4 ] || die "not all are well: $(cat "$HOME/answered")"
+says 'log: a test is logged as information, which -v shows'
+exits 0 leasehold alert test -v --sink log
+says 'test: this tests the alerts'
+! grep -q 'which -v shows' "$HOME/said" || die 'it is said that -v shows what it shows'
 exits 0 leasehold alert test --sink oncall --json
 tr -d ' \n' <"$HOME/answered" >one
 [ "$(cat one)" = '{"results":[{"sink":"oncall","to":"pagerduty","ok":true,"kind":null,"error":null,"hint":null}]}' ] ||

@@ -83,11 +83,10 @@ impl Ledger {
         let is_over = life.is_over(&grant, now);
         if slot.is_released || is_over {
             let ground = slot.asker.map(|asker| (asker, flight.ground));
-            let root = slot.root;
+            let (root, over) = (slot.root, is_over.then(|| ended_before_use(&grant)));
             self.give_back(id, grant, flight.asker.clone(), ground, root);
-            if is_over {
-                let late = Failure::new(Kind::Unreachable, "what came had ended on its way");
-                self.failed(id, flight.step, &late);
+            if let Some(failure) = over {
+                self.failed(id, flight.step, &failure);
             }
             return;
         }
@@ -407,6 +406,15 @@ impl Ledger {
 
     pub(super) fn children(&self, id: SlotId) -> Vec<SlotId> {
         self.slots.get(&id).map(|slot| slot.children.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+/// What is brought at its end is dead, and there will be no other. What was given to us and is over when it comes was
+/// too short for the way, which another need not be.
+fn ended_before_use(grant: &Grant) -> Failure {
+    match grant.lease.ours {
+        true => Failure::new(Kind::Unreachable, "what was obtained had ended before it could be used"),
+        false => Failure::new(Kind::Expired, "the token that was brought is at its end"),
     }
 }
 

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::stream::{Stream, StreamExt};
 use leasehold_core::{Failure, Kind, Moment};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::{JoinSet, coop};
 
 use super::alert::Alert;
 use super::delivery::Delivery;
 use super::message::Message;
+use super::origin::Origin;
 use super::outbox::{Fate, Letter, Outbox, Step};
 use super::sink::Sink;
 use crate::clock::{Clock, wall_seconds};
@@ -20,6 +22,8 @@ use crate::random;
 
 /// How long what waits is still sent when nobody says how long.
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+/// How long those who listen may take at the end to hear what is there already, which is no wait for anything.
+const HEARING: Duration = Duration::from_secs(1);
 /// The longest sleep, after which the clock is looked at: the machine may have slept.
 const NAP: Duration = Duration::from_secs(1);
 
@@ -27,7 +31,7 @@ const NAP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Desk {
     sink: Sink,
-    source: String,
+    origin: Arc<Origin>,
     clock: Clock,
     outbox: Mutex<Outbox>,
     delivery: Delivery,
@@ -38,11 +42,11 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(sink: Sink, source: &str, clock: Clock) -> Self {
+    pub(super) fn new(sink: Sink, origin: Arc<Origin>, clock: Clock) -> Self {
         Self {
             outbox: Mutex::new(Outbox::new(sink.reminder)),
             sink,
-            source: source.into(),
+            origin,
             clock,
             delivery: Delivery::default(),
             bell: Notify::new(),
@@ -96,15 +100,20 @@ impl Desk {
         let left_out = (letter.left_out.count > 0).then_some(letter.left_out);
         let message = Message {
             alert: &letter.alert,
-            source: &self.source,
+            origin: &self.origin,
             scope: &self.sink.scope,
             wall: wall.saturating_sub((now - letter.at).as_secs()),
             left_out: left_out.map(|it| (it.count, now - it.since)),
         };
         let result = self.delivery.send(&self.sink, &message).await;
         let fate = self.outbox().done(result.as_ref().map(drop), self.clock.now(), random::jitter());
-        if let Err(failure) = &result {
-            self.tell(letter, failure, fate);
+        match &result {
+            Ok(()) => tracing::debug!(
+                sink = self.sink.name,
+                credential = letter.alert.credential,
+                "an alert is delivered"
+            ),
+            Err(failure) => self.tell(letter, failure, fate),
         }
     }
 
@@ -128,10 +137,12 @@ impl Desk {
 /// The thread that carries.
 #[derive(Debug)]
 pub(super) struct Courier {
-    pub(super) runtime: Handle,
+    runtime: Handle,
     /// Ends it within this time; as dropping it does within [`FAREWELL`].
     pub(super) end: oneshot::Sender<Duration>,
     pub(super) ended: oneshot::Receiver<()>,
+    /// Whether it is over for those who listen, each of whom holds a receiver of it.
+    over: watch::Sender<bool>,
 }
 
 impl Courier {
@@ -143,9 +154,36 @@ impl Courier {
         let handle = runtime.handle().clone();
         let (end, ending) = oneshot::channel();
         let (done, ended) = oneshot::channel();
+        let over = watch::Sender::new(false);
+        let listeners = over.clone();
         let thread = thread::Builder::new().name("leasehold-alerts".into());
-        thread.spawn(move || carry(runtime, &desks, ending, done)).map_err(broken)?;
-        Ok(Self { runtime: handle, end, ended })
+        thread.spawn(move || carry(runtime, &desks, ending, &listeners, done)).map_err(broken)?;
+        Ok(Self { runtime: handle, end, ended, over })
+    }
+
+    /// Hears all that is told on a stream: until that ends, or this does, and then what is there already.
+    pub(super) fn listen<T: Send>(
+        &self,
+        mut told: impl Stream<Item = T> + Send + Unpin + 'static,
+        mut hear: impl FnMut(T) + Send + 'static,
+    ) {
+        let mut over = self.over.subscribe();
+        self.runtime.spawn(async move {
+            while let Some(item) = next(&mut told, &mut over).await {
+                hear(item);
+                // One that is never silent leaves the others their turn.
+                coop::consume_budget().await;
+            }
+        });
+    }
+}
+
+/// What is told next; once it is over only what is there already.
+async fn next<T>(told: &mut (impl Stream<Item = T> + Unpin), over: &mut watch::Receiver<bool>) -> Option<T> {
+    tokio::select! {
+        biased;
+        item = told.next() => item,
+        _ = over.wait_for(|over| *over) => None,
     }
 }
 
@@ -153,11 +191,15 @@ fn carry(
     runtime: Runtime,
     desks: &[Arc<Desk>],
     ending: oneshot::Receiver<Duration>,
+    listeners: &watch::Sender<bool>,
     done: oneshot::Sender<()>,
 ) {
     runtime.block_on(async {
         let mut couriers: JoinSet<()> = desks.iter().map(|desk| Arc::clone(desk).serve()).collect();
         let limit = ending.await.unwrap_or(FAREWELL);
+        // What happened before the end goes along, so those who listen end first.
+        listeners.send_replace(true);
+        let _ = tokio::time::timeout(HEARING, listeners.closed()).await;
         desks.iter().for_each(|desk| desk.close(limit));
         let all = async { while couriers.join_next().await.is_some() {} };
         // What is not sent by then is counted by whoever asks.

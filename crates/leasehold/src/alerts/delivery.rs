@@ -106,11 +106,12 @@ impl Way {
 
 fn log(message: &Message<'_>) {
     let (event, credential) = (message.alert.matter.name(), &message.alert.credential);
-    let text = message.sentence();
+    let (text, server) = (message.sentence(), message.origin.server());
+    let (server, command) = (server.as_deref(), message.origin.command.as_deref());
     match message.alert.matter.severity() {
-        Severity::Critical => tracing::error!(target: "alerts", event, credential, "{text}"),
-        Severity::Warning => tracing::warn!(target: "alerts", event, credential, "{text}"),
-        Severity::Info => tracing::info!(target: "alerts", event, credential, "{text}"),
+        Severity::Critical => tracing::error!(target: "alerts", event, credential, server, command, "{text}"),
+        Severity::Warning => tracing::warn!(target: "alerts", event, credential, server, command, "{text}"),
+        Severity::Info => tracing::info!(target: "alerts", event, credential, server, command, "{text}"),
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::alert::{Alert, Matter, Severity};
+use super::origin::Origin;
 use crate::clock::wall_text;
 use crate::hex::hex;
 use leasehold_core::Secret;
@@ -20,7 +21,7 @@ const LONGEST_KEY: usize = 255;
 pub(super) struct Message<'a> {
     pub(super) alert: &'a Alert,
     /// Who tells.
-    pub(super) source: &'a str,
+    pub(super) origin: &'a Origin,
     /// What tells its incidents from others of the same source, or nothing.
     pub(super) scope: &'a str,
     /// When it happened, in seconds since 1970.
@@ -50,7 +51,9 @@ impl Message<'_> {
             "event": matter.name(),
             "severity": matter.severity().name(),
             "credential": plain(credential, LONGEST),
-            "source": plain(self.source, LONGEST),
+            "source": plain(&self.origin.source, LONGEST),
+            "server": self.server(),
+            "command": self.command(),
             "message": plain(message, LONGEST),
             "time": wall_text(self.wall),
             "cause": cause(*matter),
@@ -67,7 +70,7 @@ impl Message<'_> {
             (_, Severity::Warning) => ":warning:",
             (_, Severity::Info) => ":information_source:",
         };
-        let text = format!("{} ({})", self.sentence(), plain(self.source, LONGEST));
+        let text = format!("{} ({})", self.sentence(), plain(&self.origin.to_string(), LONGEST));
         let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         json!({ "text": format!("{sign} {text}"), "unfurl_links": false, "unfurl_media": false })
     }
@@ -88,17 +91,27 @@ impl Message<'_> {
             "client": "Leasehold",
             "payload": {
                 "summary": self.sentence(),
-                "source": plain(self.source, LONGEST),
+                "source": plain(&self.origin.source, LONGEST),
                 "severity": matter.severity().name(),
                 "timestamp": wall_text(self.wall),
                 "component": plain(credential, LONGEST),
                 "class": matter.name(),
                 "custom_details": {
+                    "server": self.server(),
+                    "command": self.command(),
                     "cause": cause(*matter),
                     "ttl_seconds": matter.life().map(|life| life.as_secs()),
                 },
             },
         })
+    }
+
+    fn server(&self) -> Option<String> {
+        self.origin.server().map(|server| plain(&server, LONGEST))
+    }
+
+    fn command(&self) -> Option<String> {
+        self.origin.command.as_deref().map(|command| plain(command, LONGEST))
     }
 
     /// One incident for each credential of each source and scope. Nothing of the scope can be read.
@@ -107,7 +120,7 @@ impl Message<'_> {
             true => String::new(),
             false => format!("/{:.16}", digest(self.scope)),
         };
-        let key = format!("leasehold/{}{scope}/{}", self.source, self.alert.credential);
+        let key = format!("leasehold/{}{scope}/{}", self.origin.source, self.alert.credential);
         if key.len() <= LONGEST_KEY { key } else { format!("leasehold/{}", digest(&key)) }
     }
 }
@@ -131,11 +144,17 @@ fn plain(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leasehold_core::name::Address;
 
     fn check(alert: &Alert, read: fn(&Message<'_>) -> Value, expect: &Value) {
         let left_out = Some((3, Duration::from_secs(60)));
-        let message = Message { alert, source: "web-1", scope: "", wall: 1_800_000_000, left_out };
+        let message = Message { alert, origin: &origin(), scope: "", wall: 1_800_000_000, left_out };
         assert_eq!(&read(&message), expect);
+    }
+
+    fn origin() -> Origin {
+        let servers = vec![Address::parse("https://vault.example:8200").unwrap()];
+        Origin { servers, command: Some("psql".into()), ..Origin::from("web-1") }
     }
 
     fn failed() -> Alert {
@@ -146,6 +165,7 @@ mod tests {
     fn a_webhook_gets_everything() {
         let expect = json!({
             "version": 1, "event": "failed", "severity": "critical", "credential": "db", "source": "web-1",
+            "server": "https://vault.example:8200", "command": "psql",
             "message": "it is <!channel> & sealed really", "time": "2027-01-15T08:00:00Z", "cause": "sealed",
             "ttl_seconds": null, "left_out": 3,
         });
@@ -154,7 +174,8 @@ mod tests {
 
     #[test]
     fn slack_gets_a_line_that_calls_nobody() {
-        let text = ":rotating_light: db: it is &lt;!channel&gt; &amp; sealed really; 3 more in the last 60 s (web-1)";
+        let text = ":rotating_light: db: it is &lt;!channel&gt; &amp; sealed really; 3 more in the last 60 s \
+                    (web-1, psql, https://vault.example:8200)";
         let expect = json!({ "text": text, "unfurl_links": false, "unfurl_media": false });
         check(&failed(), |message| message.slack(), &expect);
     }
@@ -168,7 +189,9 @@ mod tests {
             "payload": {
                 "summary": "db: ends soon; 3 more in the last 60 s", "source": "web-1", "severity": "warning",
                 "timestamp": "2027-01-15T08:00:00Z", "component": "db", "class": "expiring",
-                "custom_details": { "cause": null, "ttl_seconds": 60 },
+                "custom_details": {
+                    "server": "https://vault.example:8200", "command": "psql", "cause": null, "ttl_seconds": 60,
+                },
             },
         });
         check(&Alert::new("db", Matter::Expiring { left }, "ends soon"), read, &expect);
@@ -181,7 +204,7 @@ mod tests {
     #[test]
     fn a_scope_has_incidents_of_its_own() {
         let check = |scope: &str, expect: &str| {
-            let message = Message { alert: &failed(), source: "web-1", scope, wall: 0, left_out: None };
+            let message = Message { alert: &failed(), origin: &origin(), scope, wall: 0, left_out: None };
             assert_eq!(message.incident(), expect);
         };
         check("", "leasehold/web-1/db");
@@ -194,7 +217,7 @@ mod tests {
             let alert = Alert::new(name, Matter::Test, "ü".repeat(5_000));
             let message = Message {
                 alert: &alert,
-                source: "s",
+                origin: &Origin::from("s"),
                 scope: "",
                 wall: 0,
                 left_out: Some((7, Duration::ZERO)),

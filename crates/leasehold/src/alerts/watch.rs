@@ -6,6 +6,7 @@ use leasehold_core::{Kind, Moment};
 
 use super::alert::{Alert, Matter};
 use crate::token_manager::TokenEvent;
+use crate::token_refresh::RefreshEvent;
 
 /// How far a renewal has to go beyond a known end, to be more than the same end, measured again.
 const SLACK: Duration = Duration::from_secs(2);
@@ -30,6 +31,27 @@ pub struct Watch {
     trouble: Trouble,
     /// In these words the server said that what is held is dead. Its end comes next, or else it only refuses to renew it.
     doubt: Option<String>,
+    /// It has ended, and nothing has gone well since.
+    has_ended: bool,
+}
+
+/// What [`Alerts::watch`](super::Alerts::watch) can hear. What happens to something of one's own is told in the words of
+/// a [`TokenEvent`].
+pub trait Happening: Send {
+    /// The alerts that it is worth, in their order.
+    fn alerts(&self, watch: &mut Watch, now: Moment) -> Vec<Alert>;
+}
+
+impl Happening for TokenEvent {
+    fn alerts(&self, watch: &mut Watch, now: Moment) -> Vec<Alert> {
+        watch.hear(self, now)
+    }
+}
+
+impl Happening for RefreshEvent {
+    fn alerts(&self, watch: &mut Watch, now: Moment) -> Vec<Alert> {
+        watch.hear_refresh(self, now).into_iter().collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +68,7 @@ enum Trouble {
 impl Watch {
     /// Of a credential by this name, which is well so far.
     pub fn new(credential: impl Into<String>) -> Self {
-        Self { credential: credential.into(), trouble: Trouble::None, doubt: None }
+        Self { credential: credential.into(), trouble: Trouble::None, doubt: None, has_ended: false }
     }
 
     /// The alerts that an event is worth, in their order.
@@ -55,7 +77,7 @@ impl Watch {
             TokenEvent::Obtained { .. } => self.recovery(true),
             TokenEvent::Renewed { ttl, replaced } => {
                 let recovery = self.recovery(*replaced || self.is_outlived(*ttl, now));
-                let renewed = self.alert(Matter::Renewed { ttl: *ttl }, renewed(*ttl));
+                let renewed = self.alert(Matter::Renewed { ttl: *ttl }, renewed(*ttl, *replaced));
                 return recovery.into_iter().chain([renewed]).collect();
             }
             TokenEvent::Checked { .. } if self.trouble == Trouble::Failing && self.doubt.is_none() => {
@@ -72,11 +94,13 @@ impl Watch {
             }
             TokenEvent::Ended { message } => {
                 self.doubt = None;
+                self.has_ended = true;
                 self.trouble = Trouble::Ending(now);
                 Some(self.alert(Matter::Failed { cause: "ended" }, message.clone()))
             }
             TokenEvent::Checked { .. } => {
-                self.doubt.take().map(|message| self.trouble_with(Trouble::Refused, Kind::Expired, message))
+                let doubt = self.doubt.take();
+                doubt.map(|why| self.trouble_with(Trouble::Refused, Kind::Expired.token(), why))
             }
             TokenEvent::Advice(_) => None,
             TokenEvent::Missed(lost) => self.miss(*lost),
@@ -84,22 +108,50 @@ impl Watch {
         told.into_iter().collect()
     }
 
+    /// The same for an application's token that is read from Vault. That it is read does not save the login that it is
+    /// read with, nor does another one of it.
+    fn hear_refresh(&mut self, event: &RefreshEvent, now: Moment) -> Option<Alert> {
+        match event {
+            RefreshEvent::Read => self.recovery(self.trouble == Trouble::Failing),
+            RefreshEvent::Rotated => Some(self.alert(Matter::Renewed { ttl: None }, renewed(None, true))),
+            RefreshEvent::Failed { kind, message } => {
+                Some(self.trouble_with(Trouble::Failing, kind.token(), message.clone()))
+            }
+            RefreshEvent::Stale { silent } => {
+                let message = format!("nobody has said for {} whether it is still good", span(*silent));
+                Some(self.trouble_with(Trouble::Failing, "stale", message))
+            }
+            RefreshEvent::Doomed { message, left } => {
+                self.ends_at(now + left.unwrap_or_default());
+                let message = format!("it will not be read for much longer: {message}");
+                Some(self.alert(Matter::Failed { cause: "doomed" }, message))
+            }
+            RefreshEvent::LoggedIn => self.recovery(matches!(self.trouble, Trouble::Ending(_))),
+            RefreshEvent::Missed(lost) => self.miss(*lost),
+        }
+    }
+
     fn failure(&mut self, kind: Kind, message: &str) -> Option<Alert> {
         let trouble = if kind == Kind::Expired { Trouble::Refused } else { Trouble::Failing };
+        // What has ended is refused ever after: that is the same trouble, and no other.
+        if self.has_ended && matches!(kind, Kind::Expired | Kind::NeedsLogin) {
+            let message = format!("it has ended, and there is no other: {message}");
+            return Some(self.alert(Matter::Failed { cause: "ended" }, message));
+        }
         // What is dead is told by its end, which comes next. If it is found alive, or refused again, it is told then.
         if trouble == Trouble::Refused && self.doubt.take().is_none() && self.trouble != trouble {
             self.doubt = Some(message.to_owned());
             return None;
         }
-        Some(self.trouble_with(trouble, kind, message.to_owned()))
+        Some(self.trouble_with(trouble, kind.token(), message.to_owned()))
     }
 
-    fn trouble_with(&mut self, trouble: Trouble, kind: Kind, message: String) -> Alert {
+    fn trouble_with(&mut self, trouble: Trouble, cause: &'static str, message: String) -> Alert {
         self.trouble = match self.trouble {
             Trouble::None | Trouble::Failing => trouble,
             known => known,
         };
-        self.alert(Matter::Failed { cause: kind.token() }, message)
+        self.alert(Matter::Failed { cause }, message)
     }
 
     /// What fails is told again and again, and an end is not: whether there was a trouble, or the end of one, is not
@@ -133,6 +185,7 @@ impl Watch {
         let was_trouble = is_over && self.trouble != Trouble::None;
         was_trouble.then(|| {
             self.trouble = Trouble::None;
+            self.has_ended = false;
             self.alert(Matter::Recovered, "it is well again".into())
         })
     }
@@ -142,8 +195,9 @@ impl Watch {
     }
 }
 
-fn renewed(ttl: Option<Duration>) -> String {
-    ttl.map_or_else(|| "it was renewed".into(), |ttl| format!("it was renewed, for {}", span(ttl)))
+fn renewed(ttl: Option<Duration>, replaced: bool) -> String {
+    let what = if replaced { "it was replaced" } else { "it was renewed" };
+    ttl.map_or_else(|| what.into(), |ttl| format!("{what}, for {}", span(ttl)))
 }
 
 /// A span in its two largest units, such as `1d 6h`.
@@ -210,6 +264,12 @@ mod tests {
         check(&[doomed(48), REPLACED], &["failed", "recovered", "renewed"]);
         check(&[doomed(48), REPLACED, doomed(1)], &["failed", "recovered", "renewed", "failed"]);
         check(&[doomed(48), OBTAINED], &["failed", "recovered"]);
+        // It is refused once more as dead after it has ended: told, as the same failure.
+        check(&[ENDED, failed(Kind::Expired), OBTAINED], &["failed", "failed", "recovered"]);
+        let mut watch = Watch::new("a");
+        for event in [ENDED, failed(Kind::NeedsLogin), failed(Kind::Expired)] {
+            assert_eq!(watch.hear(&event, Moment::default())[0].matter, Matter::Failed { cause: "ended" });
+        }
         // Renewals are refused, and look-ups are not.
         let refused = || failed(Kind::Expired);
         check(&[refused(), ENDED], &["failed"]);
@@ -223,6 +283,31 @@ mod tests {
         // What was missed may have been the end of a trouble, or one.
         check(&[TokenEvent::Missed(9)], &[]);
         check(&[TokenEvent::Missed(9), CHECKED, CHECKED], &["recovered"]);
+    }
+
+    #[test]
+    fn a_refresh_and_its_login_have_troubles_of_their_own() {
+        let check = |events: &[RefreshEvent], expect: &[&str]| {
+            let (mut watch, now) = (Watch::new("a"), Moment::default() + HOUR);
+            let told: Vec<_> = events.iter().flat_map(|event| event.alerts(&mut watch, now)).collect();
+            let told: Vec<_> = told
+                .iter()
+                .map(|alert| match alert.matter {
+                    Matter::Failed { cause } => cause,
+                    matter => matter.name(),
+                })
+                .collect();
+            assert_eq!(told, expect, "{events:?}");
+        };
+        let failed = || RefreshEvent::Failed { kind: Kind::Sealed, message: "no".into() };
+        let (stale, read) = (|| RefreshEvent::Stale { silent: HOUR }, || RefreshEvent::Read);
+        let doomed = || RefreshEvent::Doomed { message: "it ends".into(), left: Some(HOUR) };
+        check(&[RefreshEvent::LoggedIn, read(), RefreshEvent::Rotated, read()], &["renewed"]);
+        check(&[failed(), failed(), stale(), read(), read()], &["sealed", "sealed", "stale", "recovered"]);
+        // Neither reading nor a rotation gives the login another day.
+        check(&[doomed(), read(), RefreshEvent::Rotated], &["doomed", "renewed"]);
+        check(&[doomed(), failed(), RefreshEvent::LoggedIn], &["doomed", "sealed", "recovered"]);
+        check(&[RefreshEvent::Missed(3), read()], &["recovered"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use leasehold::alerts::{Matter, Sink};
 use leasehold::core::{Kind, Retry, Secret};
 use leasehold_testkit::{Hole, Listener, Manner};
 
-use crate::ground::{Ground, PATIENCE, SEALED, alert, arrive, asked, steered};
+use crate::ground::{Ground, PATIENCE, SEALED, alert, arrive, refused, steered};
 
 #[tokio::test]
 async fn a_test_reaches_each_service_and_leaves_no_incident() {
@@ -87,7 +87,7 @@ async fn who_refuses_is_not_sent_the_same_at_once_again() {
     let [_, slack, _] = ground.sinks();
     let (alerts, steering) = steered([slack]);
     alerts.send(&alert(SEALED));
-    asked(&ground.slack, 1);
+    refused(&ground.slack, 1);
     // The failure goes on, and is told again once the sink had its peace.
     for attempt in 0..100 {
         alerts.send(&alert(Matter::Failed { cause: ["sealed", "unreachable"][attempt % 2] }));

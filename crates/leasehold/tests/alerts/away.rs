@@ -34,7 +34,7 @@ fn away(receiver: &Receiver, steering: &Steering, tries: usize, tell: impl FnOnc
 }
 
 #[tokio::test]
-async fn an_end_and_a_recovery_wait_for_a_sink_that_is_away() {
+async fn long_an_end_and_a_recovery_wait_for_a_sink_that_is_away() {
     let ground = Ground::new();
     let [_, _, pager] = ground.sinks();
     let (alerts, steering) = steered([pager]);

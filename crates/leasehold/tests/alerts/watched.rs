@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use futures_util::stream;
 use leasehold::alerts::Alerts;
 use leasehold::client::VaultClient;
 use leasehold::core::Secret;
 use leasehold::core::name::Address;
+use leasehold::core::policy::Every;
 use leasehold::identity::{Identity, Source};
-use leasehold::token_manager::{TokenManagerSettings, blocking};
+use leasehold::token_manager::{TokenEvent, TokenManagerSettings, blocking};
+use leasehold::token_refresh::{TokenPlace, TokenRefresh, TokenRefreshSettings, VaultAccess};
 use leasehold::transport::TransportSettings;
 use leasehold_testkit::{Fault, Proxy, Server, wait_for};
 use serde_json::json;
@@ -42,6 +45,7 @@ fn an_outage_is_an_incident_until_it_is_over() {
     proxy.set(Fault::Pass);
     let is_over = wait_for(PATIENCE, || ground.pager_duty.incidents().is_empty().then_some(()));
     assert!(is_over.is_some(), "{:?}", ground.pager_duty.taken());
+    // What is told right before the end goes along.
     assert!(manager.force_renewal());
     manager.stop();
     assert_eq!(alerts.stop_blocking(PATIENCE), 0);
@@ -53,6 +57,59 @@ fn an_outage_is_an_incident_until_it_is_over() {
         let requests = receiver.listener().requests().concat();
         assert!(!requests.contains(&token), "the token is in no alert");
     }
+}
+
+#[test]
+fn what_was_told_before_the_end_goes_along() {
+    let ground = Ground::new();
+    for round in 1..=20 {
+        let [webhook, ..] = ground.sinks();
+        let alerts = Alerts::start("web-1", vec![webhook]).unwrap();
+        alerts.watch("db", stream::iter([TokenEvent::Renewed { ttl: None, replaced: false }]));
+        assert_eq!(alerts.stop_blocking(PATIENCE), 0);
+        assert_eq!(ground.webhook.taken().len(), round);
+    }
+}
+
+#[test]
+fn events_without_end_hold_up_no_other_and_no_end() {
+    let ground = Ground::new();
+    let [webhook, ..] = ground.sinks();
+    let alerts = Alerts::start("web-1", vec![webhook]).unwrap();
+    alerts.watch("noisy", stream::repeat(TokenEvent::Checked { ttl: None }));
+    alerts.watch("db", stream::iter([TokenEvent::Renewed { ttl: None, replaced: false }]));
+    arrive(&ground.webhook, 1);
+    assert_eq!(alerts.stop_blocking(PATIENCE), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_whose_login_will_die_is_told_at_once_and_again_when_it_has() {
+    let (server, ground) = (Server::start(), Ground::new());
+    server.put_secret("secret/d/token", json!({ "token": "blue" }));
+    let token = server.token(json!({ "ttl": "3s", "renewable": false }));
+    let transport = TransportSettings::new(vec![Address::parse(server.address()).unwrap()]);
+    let mut settings = TokenRefreshSettings::new(VaultAccess {
+        client: VaultClient::new(&transport, None).unwrap(),
+        identity: Identity::Brought(Source::Value(Secret::new(&*token))),
+        place: TokenPlace::new("secret", "d").unwrap(),
+        state_dir: server.folder().join("state"),
+    });
+    settings.refresh = Every::exactly(Duration::from_secs(1));
+    settings.stale_after = Duration::from_secs(1);
+    let refresh = TokenRefresh::start(settings).unwrap();
+    refresh.refresh_now().await.unwrap();
+    let alerts = Alerts::start("web-1", ground.sinks().into()).unwrap();
+    // Late, and so it is told first of what is known.
+    alerts.watch("the agents' token", refresh.events());
+    let causes = || ground.webhook.taken().into_iter().map(|body| body["cause"].clone()).collect::<Vec<_>>();
+    let is_told = wait_for(PATIENCE, || causes().contains(&json!("stale")).then_some(()));
+    assert!(is_told.is_some(), "{:?}", causes());
+    refresh.stop().await;
+    assert_eq!(alerts.stop(PATIENCE).await, 0);
+    let causes = causes();
+    assert_eq!((&causes[0], causes.contains(&json!("needs_login"))), (&json!("doomed"), true), "{causes:?}");
+    let told = json!(ground.webhook.taken()).to_string();
+    assert!(told.contains("cannot be kept beyond") && !told.contains(&token), "{told}");
 }
 
 #[test]

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::path::Path;
 use std::time::Duration;
 
-use leasehold::alerts::{Alert, Alerts, Matter, Watch};
+use leasehold::alerts::{Alert, Alerts, Matter, Origin, Watch};
 use leasehold::clock::Clock;
 use leasehold::core::event::{End, Event};
 use leasehold::core::{Failure, Kind, SlotId};
 use leasehold::session::Session;
-use leasehold::token_manager::TokenEvent;
+use leasehold::token_manager::{Doom, Outlook, TokenEvent};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -31,6 +32,7 @@ pub(super) struct Alarms<'a> {
     ui: Ui,
     events: Option<Receiver<Event>>,
     watches: HashMap<SlotId, (String, Watch)>,
+    outlook: Outlook,
     /// None before the first alert: until then there is no thread, and no secret of a sink is read.
     alerts: Option<Alerts>,
 }
@@ -40,7 +42,7 @@ impl<'a> Alarms<'a> {
     pub(super) fn of(order: &'a Order<'a>, session: Option<&Session>, ui: Ui) -> Self {
         let session = session.filter(|_| !order.settings.sinks.is_empty());
         let events = session.map(|session| session.engine().events());
-        Self { order, ui, events, watches: HashMap::new(), alerts: None }
+        Self { order, ui, events, watches: HashMap::new(), outlook: Outlook::default(), alerts: None }
     }
 
     /// Tells what happens, until this is dropped.
@@ -49,7 +51,7 @@ impl<'a> Alarms<'a> {
         loop {
             let Some(events) = &mut self.events else { return std::future::pending().await };
             match events.recv().await {
-                Ok(event) => self.hear(&event, session),
+                Ok(event) => self.hear(&event, session).await,
                 Err(RecvError::Lagged(lost)) => self.miss(lost),
                 Err(RecvError::Closed) => self.events = None,
             }
@@ -57,10 +59,10 @@ impl<'a> Alarms<'a> {
     }
 
     /// Takes note of what has happened and was not heard yet.
-    pub(super) fn hear_rest(&mut self, session: Option<&Session>) {
+    pub(super) async fn hear_rest(&mut self, session: Option<&Session>) {
         let Some((session, mut events)) = session.zip(self.events.take()) else { return };
         while let Ok(event) = events.try_recv() {
-            self.hear(&event, session);
+            self.hear(&event, session).await;
         }
     }
 
@@ -77,16 +79,29 @@ impl<'a> Alarms<'a> {
         }
     }
 
-    fn hear(&mut self, event: &Event, session: &Session) {
-        let Some((slot, event)) = translated(event) else { return };
-        if !self.order.is_prepared.get() && is_seen(&event) {
+    async fn hear(&mut self, event: &Event, session: &Session) {
+        if let Some(told) = translated(event) {
+            self.note(event.slot(), &told, session);
+        }
+        let slot = session.login_slot();
+        if event.slot() == slot
+            && is_news(event)
+            && let Some(status) = session.engine().status_of(slot).await
+            && let Some(Doom { message, left }) = self.outlook.learn(&status, Clock::default().now())
+        {
+            self.note(slot, &TokenEvent::Doomed { message, left }, session);
+        }
+    }
+
+    fn note(&mut self, slot: SlotId, event: &TokenEvent, session: &Session) {
+        if !self.order.is_prepared.get() && is_seen(event) {
             return;
         }
         let (_, watch) = self.watches.entry(slot).or_insert_with(|| {
             let name = session.name_of(slot);
             (name.clone(), Watch::new(name))
         });
-        let alerts = watch.hear(&event, Clock::default().now());
+        let alerts = watch.hear(event, Clock::default().now());
         // Of a short run each renewal is none of anybody's business.
         alerts
             .iter()
@@ -107,6 +122,17 @@ impl<'a> Alarms<'a> {
         self.alerts.iter().for_each(|alerts| alerts.send(alert));
     }
 
+    /// Of the command its name alone: what follows may be anything.
+    fn origin(&self) -> Origin {
+        let Order { settings, command, .. } = self.order;
+        let name = command.first().and_then(|word| Path::new(word).file_name());
+        Origin {
+            servers: settings.server.addresses.clone(),
+            command: name.map(|name| name.to_string_lossy().into_owned()),
+            ..Origin::from(&*host_name())
+        }
+    }
+
     /// Opens nothing yet: the secrets of a sink are read by the thread that sends, so that a place that hangs holds up
     /// nobody else.
     fn open(&self) -> Result<Alerts, Failure> {
@@ -116,7 +142,7 @@ impl<'a> Alarms<'a> {
             let (settings, environment) = (settings.clone(), (*environment).clone());
             sink.later(&scope, move || workstation(&settings, &environment))
         });
-        Alerts::start(&host_name(), sinks.collect())
+        Alerts::start(self.origin(), sinks.collect())
     }
 }
 
@@ -133,32 +159,36 @@ fn is_seen(event: &TokenEvent) -> bool {
     matches!(event, TokenEvent::Failed { kind: Kind::NotFound | Kind::Invalid, .. })
 }
 
+/// Whether an event may tell new terms.
+fn is_news(event: &Event) -> bool {
+    use Event::{Checked, Obtained, Renewed, Replaced};
+    matches!(event, Obtained { .. } | Replaced { .. } | Renewed { .. } | Checked { .. })
+}
+
 /// An event of the engine in the words of a token's; none if it is nobody's trouble.
-fn translated(event: &Event) -> Option<(SlotId, TokenEvent)> {
+fn translated(event: &Event) -> Option<TokenEvent> {
     Some(match event {
-        Event::Obtained { slot, ttl } => (*slot, TokenEvent::Obtained { ttl: *ttl }),
-        Event::Renewed { slot, ttl, .. } => (*slot, TokenEvent::Renewed { ttl: *ttl, replaced: false }),
-        Event::Replaced { slot, .. } => (*slot, TokenEvent::Obtained { ttl: None }),
-        // It was read anew, as if for the first time.
-        Event::Refreshed { slot, .. } => (*slot, TokenEvent::Obtained { ttl: None }),
-        Event::Checked { slot, ttl } => (*slot, TokenEvent::Checked { ttl: *ttl }),
-        Event::Expiring { slot, left } => (*slot, TokenEvent::Expiring { left: *left }),
-        Event::Failed { slot, failure, attempt } => {
+        Event::Obtained { ttl, .. } => TokenEvent::Obtained { ttl: *ttl },
+        Event::Renewed { ttl, .. } => TokenEvent::Renewed { ttl: *ttl, replaced: false },
+        // What is read anew is there as if for the first time.
+        Event::Replaced { .. } | Event::Refreshed { .. } => TokenEvent::Obtained { ttl: None },
+        Event::Checked { ttl, .. } => TokenEvent::Checked { ttl: *ttl },
+        Event::Expiring { left, .. } => TokenEvent::Expiring { left: *left },
+        Event::Failed { failure, attempt, .. } => {
             let message = failure.message().to_owned();
-            (*slot, TokenEvent::Failed { kind: failure.kind(), message, attempt: *attempt })
+            TokenEvent::Failed { kind: failure.kind(), message, attempt: *attempt }
         }
-        Event::Halted { slot } => {
-            let message =
-                "the login is refused, and none is tried until what we log in with changes".to_owned();
-            (*slot, TokenEvent::Doomed { message, left: None })
-        }
-        Event::Ended { slot, end } => {
+        Event::Halted { .. } => TokenEvent::Doomed {
+            message: "the login is refused, and none is tried until what we log in with changes".to_owned(),
+            left: None,
+        },
+        Event::Ended { end, .. } => {
             let message = match end {
-                End::Expired => "it has ended before there was another",
+                End::Expired => "it has ended, and there is no other",
                 End::Revoked => "it was revoked",
                 End::Released => return None,
             };
-            (*slot, TokenEvent::Ended { message: message.to_owned() })
+            TokenEvent::Ended { message: message.to_owned() }
         }
         Event::Clamped { .. } | Event::Settled { .. } | Event::Owed { .. } => return None,
     })
