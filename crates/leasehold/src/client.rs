@@ -1,12 +1,13 @@
 //! `VaultClient`: Vault's words over the transport, with a token that is swapped underneath.
 
+mod held;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use leasehold_core::name::{Address, Namespace, Path, VaultReference};
 use leasehold_core::{Failure, Fields, Grant, Holding, Kind, Lease, Moment, Retry, Secret};
 use leasehold_vault::call::{Bearer, Call, Repeat};
@@ -21,13 +22,16 @@ use crate::clock::Clock;
 use crate::random;
 use crate::transport::{Transport, TransportSettings};
 
+use held::{Held, Place};
+
 /// How often a call is made at the most; the engine above has a patience of its own.
 const TRIES: u32 = 3;
 /// The first pause between two tries; it doubles, and a random part of it is waited.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a call that is throttled rests at least.
 const REST: Duration = Duration::from_millis(50);
-/// No try begins later than this after the first: with the last one's own time, a call takes eight seconds at the most.
+/// No try begins later than this after the first: with the last one's own time, a call takes eight seconds at the most,
+/// and three more if it had to wait for a leader.
 const LATEST_TRY: Duration = Duration::from_secs(5);
 /// A server that is alone and took this long to be unreachable is not knocked at again: a caller is told within two
 /// seconds.
@@ -59,7 +63,7 @@ const RENEWAL_WINDOW: Duration = Duration::from_secs(300);
 pub struct VaultClient {
     transport: Arc<Transport>,
     namespace: Option<Namespace>,
-    token: Arc<ArcSwapOption<Held>>,
+    token: Arc<Place>,
     /// The mounts that were found, since every read has to know its mount's version.
     mounts: Arc<Mutex<Mounts>>,
     /// The server was sealed when it was last asked for something.
@@ -68,12 +72,6 @@ pub struct VaultClient {
 }
 
 type Mounts = BTreeMap<(Option<Namespace>, String), Option<Mount>>;
-
-#[derive(Clone)]
-struct Held {
-    token: Secret,
-    expiry: Option<Moment>,
-}
 
 /// The repeats that are left for a server that is alone: they are for hiccups. In an outage, where each call would make
 /// them, they would treble the load, and whoever calls has a patience of its own.
@@ -121,12 +119,22 @@ impl VaultClient {
     /// Swaps the token for this and all clones. `ttl` is how long it lives from now, if it is known to end.
     pub fn set_token(&self, token: Secret, ttl: Option<Duration>) {
         let expiry = ttl.map(|ttl| Clock::default().now() + ttl);
-        self.token.store(Some(Arc::new(Held { token, expiry })));
+        self.token.put(Held::Token { token, expiry });
     }
 
-    /// Takes the token away from this and all clones.
-    pub(crate) fn withdraw_token(&self) {
-        self.token.store(None);
+    /// Takes the token away from this and all clones. Calls with it fail for this reason then, and ask nobody.
+    pub(crate) fn withdraw_token(&self, why: Failure) {
+        self.token.put(Held::Gone(why));
+    }
+
+    /// Somebody was refused elsewhere with the token that this has.
+    pub(crate) fn doubt_token(&self) {
+        self.token.doubt();
+    }
+
+    /// Returns once the server has said to this or a clone that its token is dead, or somebody doubts that it lives.
+    pub(crate) async fn doubted_token(&self) {
+        self.token.doubted().await;
     }
 
     /// The server's address, as text for messages.
@@ -150,14 +158,15 @@ impl VaultClient {
     }
 
     /// Carries an operation out, in eight seconds at the most. What is harmless twice is tried up to three times,
-    /// everything else is repeated only if it surely was not carried out. A server that is alone gets three repeats at
+    /// everything else is repeated only if it surely was not carried out, and takes eleven seconds at the most: with
+    /// several addresses it waits for the cluster to have a leader. A server that is alone gets three repeats at
     /// once, and one more every ten seconds.
     pub async fn send<O: Operation>(&self, operation: &O) -> Result<O::Answer, Failure> {
         let (clock, mut call, mut attempt) = (Clock::default(), operation.call(), 0);
         let begun = clock.now();
         loop {
             if call.repeat == Repeat::Once {
-                self.transport.find_leader().await;
+                self.transport.find_leader(clock.now() - begun).await;
             }
             let failure = match self.send_once(operation, &call).await {
                 Ok(answer) => return Ok(answer),
@@ -221,11 +230,11 @@ impl VaultClient {
     }
 
     async fn exchange<O: Operation>(&self, operation: &O, call: &Call) -> Result<O::Answer, Failure> {
-        let held = self.token.load_full();
-        let token = match &call.bearer {
-            Bearer::Client => held.as_ref().map(|held| &held.token),
-            Bearer::This(token) => Some(token),
-            Bearer::Nobody => None,
+        let held = self.token.load().filter(|_| matches!(call.bearer, Bearer::Client));
+        let token = match (&call.bearer, held.as_deref()) {
+            (_, Some(Held::Gone(why))) => return Err(why.clone()),
+            (_, Some(Held::Token { token, .. })) | (Bearer::This(token), None) => Some(token),
+            (Bearer::Client | Bearer::Nobody, None) => None,
         };
         let namespace = match call.fixed_namespace {
             true => call.namespace.as_ref(),
@@ -235,21 +244,25 @@ impl VaultClient {
         if let Some(token) = token {
             reply.strike_out(token);
         }
-        operation.answer(&reply)
+        let answer = operation.answer(&reply);
+        if answer.as_ref().is_err_and(|failure| failure.kind() == Kind::Expired) {
+            self.token.refuse(held.as_ref());
+        }
+        answer
     }
 
     /// Renews the client's own token, asking for this much; the server may give less.
     pub async fn renew_self(&self, increment: Option<Duration>) -> Result<Renewal, Failure> {
         let renewal = self.send(&token::Renew { subject: Subject::Own, increment }).await?;
-        if let Some(held) = self.token.load_full() {
-            self.set_token(held.token.clone(), Some(renewal.lease_duration));
+        if let Some((token, _)) = self.token.token() {
+            self.set_token(token, Some(renewal.lease_duration));
         }
         Ok(renewal)
     }
 
     /// Whether the token ends within five minutes. A token of unknown or no end never has to be renewed.
     pub fn should_renew_token(&self) -> bool {
-        let expiry = self.token.load().as_ref().and_then(|held| held.expiry);
+        let expiry = self.token.token().and_then(|(_, expiry)| expiry);
         expiry.is_some_and(|expiry| expiry - Clock::default().now() < RENEWAL_WINDOW)
     }
 

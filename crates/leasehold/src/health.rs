@@ -24,6 +24,7 @@ pub struct Vitals {
     manager: Option<Shared<TokenManager>>,
     refresh: Option<Shared<TokenRefresh>>,
     verifier: Option<Shared<Verifier>>,
+    is_without_metrics: bool,
 }
 
 /// Something that a service has, and that it goes on to use: in an `Arc`, or of the whole process.
@@ -48,6 +49,13 @@ impl Vitals {
         Self { verifier: Some(Arc::new(verifier)), ..self }
     }
 
+    /// Leaves `/metrics` to the service, which has one already and puts [these](Self::prometheus) in: keep a clone for
+    /// it.
+    #[must_use]
+    pub fn without_metrics(self) -> Self {
+        Self { is_without_metrics: true, ..self }
+    }
+
     /// All metrics in Prometheus' text format.
     pub fn prometheus(&self) -> String {
         let of_manager = self.manager.iter().flat_map(|manager| manager.status().metrics().samples());
@@ -64,7 +72,7 @@ impl Vitals {
 /// | `/health` | a refresh | [`AgentHealth`](crate::token_refresh::AgentHealth); 200 or 503 |
 /// | `/health/vault` | a manager | [`Health`](crate::token_manager::Health); 200 or 503 |
 /// | `/metrics/vault` | a manager | [`Metrics`](crate::token_manager::Metrics) |
-/// | `/metrics` | anything | all of them in Prometheus' text format |
+/// | `/metrics` | anything, but not [`without_metrics`](Vitals::without_metrics) | all of them in Prometheus' text format |
 ///
 /// They answer GET and HEAD, to anybody, and hold no secret; nothing may keep their answers. A service with a route of
 /// the same name nests them elsewhere.
@@ -97,6 +105,9 @@ pub fn router<S: Clone + Send + Sync + 'static>(vitals: Vitals) -> Router<S> {
             let health = refresh.health();
             json(health.code(), &health)
         });
+    }
+    if vitals.is_without_metrics {
+        return routes;
     }
     route(routes, "/metrics", move || answer(200, prometheus::CONTENT_TYPE, vitals.prometheus()))
 }

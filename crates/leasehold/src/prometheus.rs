@@ -30,6 +30,11 @@ impl Sample {
     pub(crate) fn gauge(name: &'static str, help: &'static str, value: f64) -> Self {
         Self { name, kind: "gauge", help, value }
     }
+
+    /// What is so or not: 1 or 0.
+    pub(crate) fn flag(name: &'static str, help: &'static str, is_so: bool) -> Self {
+        Self::gauge(name, help, u8::from(is_so).into())
+    }
 }
 
 /// Three lines for each sample.

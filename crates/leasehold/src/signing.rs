@@ -99,6 +99,7 @@ mod source;
 mod signer;
 mod verifier;
 mod outbound;
+mod sending;
 #[cfg(feature = "tower")]
 pub mod layer;
 
@@ -106,6 +107,7 @@ pub use header::{AGENT_ID, REQUEST_ID, SIGNATURE, SIGNATURE_V2, TIMESTAMP};
 pub use outbound::{Attempt, Next, Outbound, Outcome};
 pub use refusal::Refusal;
 pub use replay::SKEW_SECONDS;
+pub use sending::Sent;
 pub use signer::{Signed, Signer, Signing, Unsigned};
 pub use source::TokenSource;
 pub use verifier::{Verification, Verified, Verifier};

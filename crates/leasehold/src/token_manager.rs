@@ -3,6 +3,7 @@
 mod callbacks;
 mod advice;
 mod status;
+mod outlook;
 mod events;
 mod settings;
 mod run;
@@ -13,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::stream::Stream;
+use futures_util::stream::{Stream, StreamExt};
 use leasehold_core::errand::Errand;
-use leasehold_core::{Failure, Grant, Kind};
+use leasehold_core::{Failure, Fields, Grant, Kind};
 use leasehold_vault::operation::Operation;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -33,11 +34,13 @@ use status::Instant;
 
 pub use advice::{Advice, Oddity};
 pub use events::TokenEvent;
+pub(crate) use events::stream;
+pub use outlook::{Doom, Outlook};
 pub use settings::TokenManagerSettings;
 pub use status::{Health, Metrics, Status};
 
 /// How many events a listener may lag behind.
-const EVENTS: usize = 256;
+pub(crate) const EVENTS: usize = 256;
 /// What is obtained by a login lives as long as the server lets it: whoever embeds this goes by the token's own life.
 pub(crate) const UNSHORTENED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -51,12 +54,12 @@ pub(crate) const UNSHORTENED: Duration = Duration::from_secs(100 * 365 * 24 * 36
 /// | root | never ends and is never renewed; looked up, since it may be revoked |
 /// | renewable, periodic | renewed below `renew_threshold` |
 /// | at its longest life, not renewable, batch | replaced by a login; without one its last day is told |
-/// | with a few uses | neither looked up nor renewed, which would use it up; replaced by a login |
+/// | with a few uses | neither looked up nor renewed, which would use it up; replaced by a login. How many are left nobody knows: that the last is used up is noticed by the first call that is refused |
 /// | that may not look itself up | renewed at once, which tells its life; what may not be renewed either has an unknown life, which is told |
-/// | revoked | noticed at the next look-up or by [`send`](Self::send), and replaced by a login |
+/// | revoked | noticed at the next look-up, or by the first call that is refused, and replaced by a login |
 ///
 /// The present token is always in the client that was given, and all its clones, with how long it lives. Once it has ended
-/// and while the manager does not run, there is none.
+/// and while the manager does not run, there is none, and calls of the client say why.
 ///
 /// ```no_run
 /// use leasehold::client::VaultClient;
@@ -128,7 +131,8 @@ impl TokenManager {
         let session = Arc::new(self.open()?);
         let (orders, inbox) = mpsc::unbounded_channel();
         let (run, reign) = self.begin();
-        let keeper = Keeper::new(Arc::clone(&self.shared), reign, Arc::clone(&session), inbox);
+        let client = self.client.clone();
+        let keeper = Keeper::new(Arc::clone(&self.shared), reign, Arc::clone(&session), client, inbox);
         *running = Some(Running { run, orders, session, keeper: runtime.spawn(keeper.run()) });
         Ok(())
     }
@@ -225,6 +229,37 @@ impl TokenManager {
         session.engine().send(&self.client, token, operation).await
     }
 
+    /// The newest version of a KV secret, as [`VaultClient::read_kv_secret`] reads it, in the way of
+    /// [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// Those of the reading, and why there is no token.
+    pub async fn read_kv_secret(&self, path: &str) -> Result<Fields, Failure> {
+        let session = self.session()?;
+        let token = session.log_in().await?;
+        let read = |client: VaultClient| async move { client.read_kv_secret(path).await };
+        session.engine().act(&self.client, token, read).await
+    }
+
+    /// Has the token looked up now, since somebody was refused with it whom the manager does not hear of. Returns at
+    /// once. However many ask, it is looked up once, and the same token once in ten seconds at most.
+    pub fn check_now(&self) {
+        if self.run.load().view().is_live() {
+            self.client.doubt_token();
+        }
+    }
+
+    /// Has the token looked up at each notice, until there are no more: such as those of
+    /// [`TokenRefresh::refusals`](crate::token_refresh::TokenRefresh::refusals), where both have the same token. To be
+    /// run beside the service: as a task, or in a `select`.
+    pub async fn follow(&self, notices: impl Stream<Item = ()>) {
+        let mut notices = std::pin::pin!(notices);
+        while notices.next().await.is_some() {
+            self.check_now();
+        }
+    }
+
     /// What is good in place of a token that was refused: its successor, or the same one if it lives.
     ///
     /// # Errors
@@ -235,7 +270,12 @@ impl TokenManager {
         session.engine().successor(session.login_slot(), Some(refused)).await
     }
 
-    /// The client that always has the present token.
+    /// The client that has the present token, as long as there is one. Once it has ended, and while the manager does not
+    /// run, calls of the client fail and say so, and the server is not asked.
+    ///
+    /// A call of the client that finds the token dead, because it was revoked or has used up its last use, fails, and is
+    /// not repeated as [`send`](Self::send) repeats it; but the manager hears of it and has the token looked up and
+    /// replaced at once, as by [`check_now`](Self::check_now).
     pub fn client(&self) -> &VaultClient {
         &self.client
     }
@@ -243,7 +283,7 @@ impl TokenManager {
     /// What happens from now on, through stops and starts. A listener that lags more than 256 events behind loses the
     /// oldest, and is told how many.
     pub fn events(&self) -> impl Stream<Item = TokenEvent> + Send + Unpin + 'static {
-        events::stream(self.shared.events.subscribe())
+        stream(self.shared.events.subscribe(), TokenEvent::Missed)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {

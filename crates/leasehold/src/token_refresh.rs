@@ -3,6 +3,7 @@
 
 mod place;
 mod settings;
+mod events;
 mod status;
 mod judge;
 mod keeper;
@@ -14,22 +15,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use leasehold_core::errand::Errand;
 use leasehold_core::{Failure, Kind};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::session::{Session, SessionSettings};
-use crate::signing::{Next, Outbound, TokenSource};
+use crate::signing::TokenSource;
 use crate::token_cache::TokenCache;
-use crate::token_manager::UNSHORTENED;
+use crate::token_manager::{self, EVENTS, UNSHORTENED};
 
 use judge::{Judge, Shared};
 use keeper::{Keeper, Order, run_without_vault};
 use status::View;
 
+pub use events::RefreshEvent;
 pub use issuer::TokenIssuer;
 pub use place::TokenPlace;
 pub use settings::{Fallback, TokenRefreshSettings, VaultAccess};
@@ -103,7 +105,9 @@ impl TokenRefresh {
             ..View::default()
         };
         let tokens = TokenCache::new(clock.clone(), overlap);
-        let shared = Shared { tokens, view: ArcSwap::from_pointee(view), clock: clock.clone(), stale_after };
+        let (view, refused) = (ArcSwap::from_pointee(view), watch::Sender::new(()));
+        let (events, _) = broadcast::channel(EVENTS);
+        let shared = Shared { tokens, view, clock: clock.clone(), stale_after, refused, events };
         let shared = Arc::new(shared);
         let judge = Judge::new(Arc::clone(&shared), deployment, fallback);
         let (orders, inbox) = mpsc::unbounded_channel();
@@ -166,28 +170,6 @@ impl TokenRefresh {
         self.shared.tokens.current().map_or(0, |token| token.generation())
     }
 
-    /// Does what these rules say of a request that was signed with that generation of the token. Whether it is to be
-    /// signed anew and sent now.
-    pub async fn act_on(&self, outbound: &Outbound, next: Next, signed: u32) -> bool {
-        match next {
-            Next::Leave => return false,
-            Next::Send { after } => {
-                tokio::time::sleep(after).await;
-                return true;
-            }
-            Next::Refresh => {
-                // Why it was not possible is among the warnings.
-                let _ = self.refresh_now().await;
-                outbound.refreshed();
-            }
-            Next::Await(limit) => {
-                // Whether another token came is seen below.
-                let _ = tokio::time::timeout(limit, outbound.wait()).await;
-            }
-        }
-        self.generation() != signed
-    }
-
     /// Has the token read at each notice, until there are no more. To be run beside the service: as a task, or in a
     /// `select`.
     pub async fn follow(&self, notices: impl Stream<Item = ()>) {
@@ -198,15 +180,33 @@ impl TokenRefresh {
         }
     }
 
-    /// The body of `/health`. Waits for nobody.
-    pub fn health(&self) -> AgentHealth {
-        let shared = &self.shared;
-        shared.view.load().health(shared.tokens.age_seconds(), shared.clock.now(), shared.stale_after)
+    /// A notice whenever Vault refuses who we are, from now on; several at once may be one. For a
+    /// [`TokenManager`](crate::token_manager::TokenManager::follow) that keeps the same token, and would notice that it
+    /// is dead at its next look-up only.
+    pub fn refusals(&self) -> impl Stream<Item = ()> + Send + Unpin + 'static {
+        let refused = self.shared.refused.subscribe();
+        let next =
+            |mut refused: watch::Receiver<()>| async move { Some((refused.changed().await.ok()?, refused)) };
+        Box::pin(stream::unfold(refused, next))
     }
 
-    /// The counters. Waits for nobody.
+    /// What happens from now on, after what is known already of a login that cannot be kept. A listener that lags more than 256 events behind loses the oldest, and is told how many.
+    /// [`Alerts::watch`](crate::alerts::Alerts::watch) takes it.
+    pub fn events(&self) -> impl Stream<Item = RefreshEvent> + Send + Unpin + 'static {
+        let shared = &self.shared;
+        let told = token_manager::stream(shared.events.subscribe(), RefreshEvent::Missed);
+        let standing = shared.view.load().standing(shared.clock.now());
+        stream::iter(standing).chain(told)
+    }
+
+    /// The body of `/health`. Waits for nobody.
+    pub fn health(&self) -> AgentHealth {
+        self.shared.health()
+    }
+
+    /// The counters, and what `/health` says. Waits for nobody.
     pub fn metrics(&self) -> RefreshMetrics {
-        self.shared.view.load().metrics()
+        self.shared.view.load().metrics(self.shared.health(), self.shared.clock.now())
     }
 
     /// Stops, and gives back what a login has obtained, for at most a second. The token stays in the cache.
@@ -219,7 +219,7 @@ impl TokenRefresh {
     }
 }
 
-/// For a verifier whose peers may have a new token first.
+/// For a verifier or a client whose peers may have a new token first.
 impl TokenSource for TokenRefresh {
     async fn refresh(&self) {
         // Why it was not possible is among the warnings.

@@ -1,4 +1,4 @@
-//! What a client does about an answer: refresh the token, send again, or leave it. It sends nothing itself.
+//! What a client does about an answer: refresh the token, send again, or leave it.
 
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// more with the new token; after 5xx or no answer at all it is sent again after 2, 4 and 8 s. Each time it is signed
 /// anew, with another id: the peer cannot tell that it had it before. So a request that must not be carried out twice
 /// is sent once and without these rules.
+///
+/// [`send`](Self::send) goes by them with any client. Who signs a body in pieces asks for the [`next`](Self::next) step
+/// after each answer and has it [done](Self::act):
 ///
 /// ```
 /// use http::StatusCode;

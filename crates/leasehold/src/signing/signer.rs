@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Request;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use uuid::Builder;
+use uuid::{Builder, Uuid};
 
 use crate::random;
 use crate::token_cache::TokenCache;
@@ -36,6 +36,10 @@ impl Signer {
         Some(Self { tokens, agent: header::agent(agent)?, covering })
     }
 
+    pub(super) fn tokens(&self) -> &TokenCache {
+        &self.tokens
+    }
+
     /// Signs a request whose body is at hand: puts the four headers in, over those of an earlier attempt. Returns the
     /// generation of the token, for [`Attempt`](super::Attempt).
     pub fn sign<B: AsRef<[u8]>>(&self, request: &mut Request<B>) -> Result<u32, Unsigned> {
@@ -53,10 +57,13 @@ impl Signer {
 
     /// As [`open`](Self::open), at that time, in seconds since 1970.
     pub fn open_at<B>(&self, request: &Request<B>, now: u64) -> Result<Signing, Unsigned> {
+        let id = random::bytes().map_err(|_| Unsigned::NoRandomness)?;
+        self.open_as(request, now, Builder::from_random_bytes(id).into_uuid())
+    }
+
+    fn open_as<B>(&self, request: &Request<B>, now: u64, request_id: Uuid) -> Result<Signing, Unsigned> {
         self.tokens.forget_once_over();
         let token = self.tokens.current().ok_or(Unsigned::NoToken)?;
-        let id = random::bytes().map_err(|_| Unsigned::NoRandomness)?;
-        let request_id = Builder::from_random_bytes(id).into_uuid();
         let claim = Claim { agent: self.agent.clone(), timestamp: now, request_id };
         let mac = Mac::new(token.secret(), &head(self.covering, &claim, request)).ok_or(Unsigned::NoToken)?;
         Ok(Signing { claim, mac, covering: self.covering, generation: token.generation() })
@@ -114,3 +121,41 @@ impl fmt::Display for Unsigned {
 }
 
 impl std::error::Error for Unsigned {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use base64ct::{Base64, Encoding};
+    use leasehold_core::Secret;
+    use serde_json::Value;
+    use std::time::Duration;
+
+    const VECTORS: &str = include_str!("../../../testkit/vectors/signing.json");
+
+    /// What Python made of the same request with the same time and id.
+    #[test]
+    fn each_vector_is_signed_to_the_letter() {
+        let check = |vector: &Value, covering, expect: &str| {
+            let text = |name: &str| vector[name].as_str().unwrap();
+            let tokens = TokenCache::new(Clock::default(), Duration::ZERO);
+            tokens.rotate(Secret::new(text("token")));
+            let signer = Signer::new(tokens, text("agent"), covering).unwrap();
+            let request = Request::builder().method(text("method")).uri(text("path")).body(()).unwrap();
+            let (now, id) = (vector["timestamp"].as_u64().unwrap(), text("request_id").parse().unwrap());
+            let mut signing = signer.open_as(&request, now, id).unwrap();
+            let mut body = vec![0; text("body").len()];
+            signing.update(Base64::decode(text("body"), &mut body).unwrap());
+            let headers = signing.finish().headers.map(|(_, value)| value.to_str().unwrap().to_owned());
+            let [agent, time, id, signature] =
+                [text("agent"), &now.to_string(), text("request_id"), text(expect)];
+            assert_eq!(headers, [agent, time, id, signature], "{vector}");
+        };
+        let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+        assert!(vectors.len() >= 12);
+        for vector in &vectors {
+            check(vector, Covering::Body, "body_signature");
+            check(vector, Covering::Everything, "everything_signature");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use futures_util::stream::Stream;
-use leasehold_core::{Failure, Grant, Kind};
+use leasehold_core::{Failure, Fields, Grant, Kind};
 use leasehold_vault::operation::Operation;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use crate::client::VaultClient;
 use crate::identity::Identity;
 
 /// A [`TokenManager`](super::TokenManager) whose methods block, in the same words. The client is used on the manager's
-/// thread: whoever needs one elsewhere makes another.
+/// thread, by [`read_kv_secret`](Self::read_kv_secret) and [`send`](Self::send): whoever needs one elsewhere makes another.
 ///
 /// ```no_run
 /// use leasehold::client::VaultClient;
@@ -125,6 +125,22 @@ impl TokenManager {
         answer.unwrap_or_else(|| Err(stopped()))
     }
 
+    /// As [`TokenManager::read_kv_secret`](super::TokenManager::read_kv_secret).
+    ///
+    /// # Errors
+    ///
+    /// Those of the reading, and why there is no token.
+    pub fn read_kv_secret(&self, path: &str) -> Result<Fields, Failure> {
+        let path = path.to_owned();
+        let secret = self.wait(|manager| async move { manager.read_kv_secret(&path).await });
+        secret.unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// As [`TokenManager::check_now`](super::TokenManager::check_now). Waits for nobody.
+    pub fn check_now(&self) {
+        self.manager.check_now();
+    }
+
     /// As [`TokenManager::successor`](super::TokenManager::successor).
     ///
     /// # Errors
@@ -138,7 +154,7 @@ impl TokenManager {
     /// What happens from now on; each item is waited for, and not on a thread of a runtime.
     pub fn events(&self) -> impl Iterator<Item = TokenEvent> + Send + 'static {
         let mut receiver = self.manager.shared.events.subscribe();
-        std::iter::from_fn(move || heard(receiver.blocking_recv()))
+        std::iter::from_fn(move || heard(receiver.blocking_recv(), TokenEvent::Missed))
     }
 
     /// The same for somebody who has a runtime, such as [`Alerts`](crate::alerts::Alerts).

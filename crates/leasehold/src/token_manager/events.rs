@@ -63,20 +63,21 @@ pub enum TokenEvent {
 }
 
 /// The next event; none once there will be no other.
-pub(super) fn heard(received: Result<TokenEvent, RecvError>) -> Option<TokenEvent> {
+pub(super) fn heard<T>(received: Result<T, RecvError>, missed: fn(u64) -> T) -> Option<T> {
     match received {
         Ok(event) => Some(event),
-        Err(RecvError::Lagged(lost)) => Some(TokenEvent::Missed(lost)),
+        Err(RecvError::Lagged(lost)) => Some(missed(lost)),
         Err(RecvError::Closed) => None,
     }
 }
 
-/// All events from now on.
-pub(super) fn stream(
-    receiver: Receiver<TokenEvent>,
-) -> impl Stream<Item = TokenEvent> + Send + Unpin + 'static {
-    Box::pin(stream::unfold(receiver, |mut receiver| async move {
-        let event = heard(receiver.recv().await)?;
+/// All events from now on; where some were lost to a slow listener, how many.
+pub(crate) fn stream<T: Clone + Send + 'static>(
+    receiver: Receiver<T>,
+    missed: fn(u64) -> T,
+) -> impl Stream<Item = T> + Send + Unpin + 'static {
+    Box::pin(stream::unfold(receiver, move |mut receiver| async move {
+        let event = heard(receiver.recv().await, missed)?;
         Some((event, receiver))
     }))
 }
@@ -95,7 +96,7 @@ mod tests {
             sender.send(TokenEvent::Failed { kind: Kind::Sealed, message, attempt }).unwrap();
         }
         drop(sender);
-        let events: Vec<_> = stream(receiver).collect().await;
+        let events: Vec<_> = stream(receiver, TokenEvent::Missed).collect().await;
         let attempts = events.iter().skip(1).map(|event| match event {
             TokenEvent::Failed { attempt, .. } => *attempt,
             other => panic!("{other:?}"),

@@ -14,15 +14,20 @@ use tokio::task::JoinSet;
 use super::advice::{Advice, Oddity, advise};
 use super::callbacks::Callers;
 use super::events::TokenEvent;
+use super::outlook::{Doom, Outlook};
 use super::run::Reign;
 use super::settings::TokenManagerSettings;
-use super::status::{Instant, SLACK, View, is_in_trouble, is_renewal};
+use super::status::{Instant, View, is_in_trouble, is_renewal};
+use crate::client::VaultClient;
 use crate::clock::wall_seconds;
 use crate::credential::Credential;
 use crate::session::Session;
 
 /// How long giving the token back may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// The same token is not suspected again before this: what a caller was told to be dead may be something else that was in
+/// the call, such as a lease.
+const ACQUITTED_FOR: Duration = Duration::from_secs(10);
 
 /// What a manager shares with the keepers of all its runs.
 #[derive(Debug)]
@@ -51,15 +56,16 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     reign: Reign,
     session: Arc<Session>,
+    /// The application's, by which it tells that it was refused.
+    client: VaultClient,
     heard: broadcast::Receiver<Event>,
     orders: mpsc::UnboundedReceiver<Order>,
     waiting: Vec<Order>,
+    /// Which generation was looked up last because somebody was refused with it, and when.
+    suspected: Option<(u32, Moment)>,
     /// The kinds of failure that were told since the last success.
     told_failures: BTreeSet<Kind>,
-    /// It was told that nobody knows when the token ends.
-    told_unknown: bool,
-    /// The end that was told to be the last.
-    told_end: Option<Moment>,
+    outlook: Outlook,
     told_advice: BTreeSet<Oddity>,
 }
 
@@ -69,6 +75,7 @@ impl Keeper {
         shared: Arc<Shared>,
         reign: Reign,
         session: Arc<Session>,
+        client: VaultClient,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> Self {
         let heard = session.engine().events();
@@ -76,12 +83,13 @@ impl Keeper {
             shared,
             reign,
             session,
+            client,
             heard,
             orders,
             waiting: Vec::new(),
+            suspected: None,
             told_failures: BTreeSet::new(),
-            told_unknown: false,
-            told_end: None,
+            outlook: Outlook::default(),
             told_advice: BTreeSet::new(),
         }
     }
@@ -103,6 +111,7 @@ impl Keeper {
                     Err(RecvError::Lagged(lost)) => self.catch_up(lost).await,
                     Err(RecvError::Closed) => break,
                 },
+                () = self.client.doubted_token() => self.suspect(),
             }
         }
         let Self { reign, session, waiting, .. } = self;
@@ -126,6 +135,17 @@ impl Keeper {
         }
         self.waiting.push(order);
         self.session.engine().hurry(self.session.login_slot());
+    }
+
+    /// Has the token looked up that somebody was refused with: by the application's own calls, or elsewhere.
+    fn suspect(&mut self) {
+        let (now, view) = (self.shared.settings.clock.now(), self.reign.view());
+        let Some(generation) = view.credential.as_ref().map(Credential::generation) else { return };
+        let is_known = |(of, at): (u32, Moment)| of == generation && now < at + ACQUITTED_FOR;
+        if view.is_live() && !self.suspected.is_some_and(is_known) {
+            self.suspected = Some((generation, now));
+            self.session.engine().reject(self.session.login_slot(), generation);
+        }
     }
 
     fn answer(&mut self, is_renewed: bool) {
@@ -153,10 +173,12 @@ impl Keeper {
             view.credential = credential;
             view.note(event, status.as_ref(), now);
         });
+        self.withdraw(event, now);
         self.tell(event, status.as_ref(), now);
         if let Some(status) = &status {
-            self.tell_last(event, status, now);
-            self.tell_unknown(event, status);
+            if let Some(doom) = is_news(event).then(|| self.outlook.learn(status, now.moment)).flatten() {
+                self.doom(doom);
+            }
             self.tell_advice(event, status);
         }
         self.conclude(event, status.as_ref());
@@ -169,9 +191,18 @@ impl Keeper {
 
     /// Tells the client which token there is, and for how long.
     fn hand_over(&self, event: &Event, credential: Option<&Credential>, left: Option<Duration>) {
-        if is_news(event) || matches!(event, Event::Ended { .. }) {
-            let grant = credential.and_then(Credential::hold);
-            self.reign.hand_over(grant.as_ref().and_then(|grant| grant.token()), left);
+        let grant = credential.filter(|_| is_news(event)).and_then(Credential::hold);
+        if let Some(token) = grant.as_ref().and_then(|grant| grant.token()) {
+            self.reign.hand_over(token, left);
+        }
+    }
+
+    /// Leaves with the client why there is no token, if there is none.
+    fn withdraw(&self, event: &Event, now: Instant) {
+        if matches!(event, Event::Ended { .. } | Event::Failed { .. })
+            && let Err(why) = live(&self.reign.view(), now)
+        {
+            self.reign.withdraw(why);
         }
     }
 
@@ -236,38 +267,10 @@ impl Keeper {
             "the login is refused, and none is tried until what we log in with changes{}",
             until.unwrap_or_default()
         );
-        self.doom(message, end.map(|end| end - now.moment));
+        self.doom(Doom { message, left: end.map(|end| end - now.moment) });
     }
 
-    /// Says so once when it becomes known that a token that was brought has a last day.
-    fn tell_last(&mut self, event: &Event, status: &SlotStatus, now: Instant) {
-        let is_brought = status.lease.as_ref().is_some_and(|lease| !lease.ours);
-        let Some(last) = status.last.filter(|_| is_brought && is_news(event)) else { return };
-        let is_told = self.told_end.is_some_and(|told| last.max(told) - last.min(told) <= SLACK);
-        self.told_end = Some(last);
-        if !is_told {
-            let date = now.date(last);
-            let message =
-                format!("the token cannot be kept beyond {date}, and there is nothing to log in with");
-            self.doom(message, Some(last - now.moment));
-        }
-    }
-
-    /// Says so once, until it is known.
-    fn tell_unknown(&mut self, event: &Event, status: &SlotStatus) {
-        if !is_news(event) {
-            return;
-        }
-        let is_unknown = is_unknown(status);
-        if is_unknown && !self.told_unknown {
-            let message = "nobody knows when the token ends: its policies allow neither its look-up nor its renewal \
-                           (auth/token/lookup-self, auth/token/renew-self), and there is nothing to log in with";
-            self.doom(message.to_owned(), None);
-        }
-        self.told_unknown = is_unknown;
-    }
-
-    fn doom(&self, message: String, left: Option<Duration>) {
+    fn doom(&self, Doom { message, left }: Doom) {
         tracing::warn!("{message}");
         self.shared.callers.failure.call(message.clone());
         self.shared.emit(TokenEvent::Doomed { message, left });
@@ -278,8 +281,7 @@ impl Keeper {
         let lease = status.lease.as_ref().filter(|lease| is_news(event) && !lease.is_counted);
         let (Some(life), Some(lease)) = (status.life, lease) else { return };
         let is_whole = lease.ours || matches!(event, Event::Renewed { extends: true, .. });
-        let TokenManagerSettings { check_interval, renew_threshold, .. } = self.shared.settings;
-        for advice in advise(check_interval, renew_threshold, life, is_whole) {
+        for advice in advise(self.shared.settings.spans(), life, is_whole) {
             if self.told_advice.insert(advice.oddity) {
                 self.advise(advice);
             }
@@ -344,11 +346,6 @@ fn is_held_in_trouble(status: Option<&SlotStatus>) -> bool {
 fn is_last(status: &SlotStatus) -> bool {
     let is_brought = status.lease.as_ref().is_some_and(|lease| !lease.ours);
     is_brought && status.last == status.expiry
-}
-
-/// Whether nobody knows when the token ends.
-fn is_unknown(status: &SlotStatus) -> bool {
-    status.expiry.is_none() && status.lease.as_ref().is_some_and(|lease| lease.is_blind)
 }
 
 /// Whether a renewal makes no sense: the token never ends, or was brought and each use of it counts.

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use leasehold_core::Secret;
+use leasehold_core::{Failure, Secret};
 use tokio::sync::Notify;
 
 use super::status::View;
+use super::stopped;
 use crate::client::VaultClient;
 
 /// A run. Its reign alone changes it, so that what is left of an older run cannot speak for a later one.
@@ -61,20 +62,24 @@ impl Reign {
         self.0.changed.notify_waiters();
     }
 
-    /// Gives the client this token, which lives for so long, or takes its token away.
-    pub(super) fn hand_over(&self, token: Option<&Secret>, ttl: Option<Duration>) {
-        let client = self.0.client();
-        match (&*client, token) {
-            (Some(client), Some(token)) => client.set_token(token.clone(), ttl),
-            (Some(client), None) => client.withdraw_token(),
-            (None, _) => {}
+    /// Gives the client this token, which lives for so long.
+    pub(super) fn hand_over(&self, token: &Secret, ttl: Option<Duration>) {
+        if let Some(client) = &*self.0.client() {
+            client.set_token(token.clone(), ttl);
+        }
+    }
+
+    /// Takes its token away from the client, which says why to those who use it.
+    pub(super) fn withdraw(&self, why: Failure) {
+        if let Some(client) = &*self.0.client() {
+            client.withdraw_token(why);
         }
     }
 }
 
 impl Drop for Reign {
     fn drop(&mut self) {
-        self.hand_over(None, None);
+        self.withdraw(stopped());
         self.0.leave_client();
         self.change(View::stop);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use leasehold_core::Policy;
 use leasehold_core::policy::{Every, Renew};
 
+use super::advice::Spans;
 use super::callbacks::Callbacks;
 use crate::clock::Clock;
 
@@ -26,12 +27,16 @@ use crate::clock::Clock;
 pub struct TokenManagerSettings {
     /// How often the token is looked up, whether a renewal is due or not: 300 s. A revocation is noticed within it.
     pub check_interval: Duration,
-    /// The token is renewed, or replaced, when less than this is left: 7200 s. At most half of a life is used.
+    /// The token is renewed, or replaced, when less than this is left: 7200 s. At most half of a life is used, and more
+    /// than that is [advised](super::Oddity) against.
     pub renew_threshold: Duration,
     /// It is told that the token ends first when less than this is left, and then at each halving: 24 h. For a token
     /// that lives no longer than this it is a quarter of its life, unless it cannot be kept.
     pub expiring_below: Duration,
-    /// With less than this left the manager is not healthy: an hour. To be set where tokens live shorter.
+    /// With no more than this left the manager is not healthy: an hour, as the contract of `/health/vault` has it. To be
+    /// set where tokens live for less than four: it has to be less than what is left at a renewal, which is
+    /// `renew_threshold` or half of the life, since otherwise the health is bad at the end of each life, with nothing
+    /// wrong and no failure. That is [advised](super::Oddity::HealthBeyondThreshold) against.
     pub healthy_above: Duration,
     /// Where it is written down what must be given back if this process dies.
     pub state_dir: PathBuf,
@@ -81,6 +86,12 @@ impl TokenManagerSettings {
     /// Whom to call.
     pub(super) fn callbacks(&mut self) -> &mut Callbacks {
         self.callbacks.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What advice is of.
+    pub(super) fn spans(&self) -> Spans {
+        let Self { check_interval: check, renew_threshold: threshold, healthy_above, .. } = *self;
+        Spans { check, threshold, healthy_above }
     }
 
     /// The same as the engine says it.

@@ -90,6 +90,11 @@ impl View {
         self.failure = Some(failure.clone());
     }
 
+    /// Whether there is a token.
+    pub(super) fn is_live(&self) -> bool {
+        self.is_running && self.is_held
+    }
+
     /// What is known when the next run begins: there is no token yet, and the counts go on.
     pub(super) fn next(&self) -> Self {
         Self {
@@ -233,6 +238,7 @@ impl Status {
             last_check_ago: self.last_check_ago,
             needs_renewal: self.needs_renewal,
             life_is_unknown: self.life_is_unknown,
+            is_healthy: self.is_healthy(),
         }
     }
 }
@@ -277,6 +283,9 @@ pub struct Metrics {
     /// As [`Status::life_is_unknown`] says.
     #[serde(skip)]
     pub life_is_unknown: bool,
+    /// As [`Status::is_healthy`] says.
+    #[serde(skip)]
+    pub is_healthy: bool,
 }
 
 impl Metrics {
@@ -300,11 +309,15 @@ impl Metrics {
             let help = "Seconds since the server was asked last.";
             Sample::gauge("leasehold_last_check_ago_seconds", help, ago as f64)
         });
-        let (needs, help) = (u8::from(self.needs_renewal), "1 if less is left than the threshold.");
         let rows = [
             Sample::counter("leasehold_renewals_total", "Renewals and replacements.", self.renewal_count),
             Sample::counter("leasehold_failures_total", "Attempts that failed.", self.failure_count),
-            Sample::gauge("leasehold_needs_renewal", help, needs.into()),
+            Sample::flag(
+                "leasehold_needs_renewal",
+                "1 if less is left than the threshold.",
+                self.needs_renewal,
+            ),
+            Sample::flag("leasehold_healthy", "1 if /health/vault answers with 200.", self.is_healthy),
         ];
         hours.into_iter().chain(days).chain(rows).chain(ago)
     }
@@ -400,6 +413,7 @@ mod tests {
             "leasehold_renewals_total 0",
             "leasehold_failures_total 0",
             "leasehold_needs_renewal 0",
+            "leasehold_healthy 1",
         ];
         assert_eq!(values, expect);
         assert_eq!(text.lines().count(), 3 * expect.len());

@@ -83,15 +83,17 @@ impl TokenIssuer {
     }
 
     /// Writes a fresh token, of 32 random bytes in base64url, and waits until enough agents' `/health` show that they
-    /// have it. That some do not in time is no error, and is told.
+    /// have it. That some do not in time is no error, and is told. Before that it is seen whether so many agents answer,
+    /// and say that their last refresh went well.
     ///
     /// # Errors
     ///
     /// Those of [`store_token`](Self::store_token); `Invalid` for an agent's address that is none, if more agents are to
-    /// show it than there are, or if the token there is younger than the plan's overlap, which version 1 of the engine
+    /// show it than there are, or say before that they can (but see [`RotationPlan::even_if_unseen`]), or if the token there is younger than the plan's overlap, which version 1 of the engine
     /// cannot tell. Nothing is written then. And if in the end it is not there any more, or that cannot be found out.
     pub async fn rotate(&self, plan: &RotationPlan) -> Result<Rotation, Failure> {
-        let (watched, token, clock) = (Watched::new(plan)?, fresh()?, Clock::default());
+        let watched = shown::sight(Watched::new(plan)?, plan).await?;
+        let (token, clock) = (fresh()?, Clock::default());
         let begun = clock.now();
         let version = self.write(&token, plan.overlap).await?;
         let writing = Writing { begun, done: clock.now(), interval: plan.interval };

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use leasehold_core::{Failure, Secret};
+use leasehold_core::{Failure, Moment, Secret};
+use tokio::sync::{broadcast, watch};
 
+use super::events::RefreshEvent;
 use super::settings::Fallback;
-use super::status::View;
+use super::status::{AgentHealth, View};
 use crate::clock::{Clock, wall_seconds, wall_text};
 use crate::token_cache::TokenCache;
+use crate::token_manager::Doom;
 
 /// What a refresh and its keeper share.
 #[derive(Debug)]
@@ -18,9 +21,16 @@ pub(super) struct Shared {
     pub(super) view: ArcSwap<View>,
     pub(super) clock: Clock,
     pub(super) stale_after: Duration,
+    /// Rings when Vault refuses us.
+    pub(super) refused: watch::Sender<()>,
+    pub(super) events: broadcast::Sender<RefreshEvent>,
 }
 
 impl Shared {
+    pub(super) fn health(&self) -> AgentHealth {
+        self.view.load().health(self.tokens.age_seconds(), self.clock.now(), self.stale_after)
+    }
+
     fn change(&self, change: impl FnOnce(&mut View)) {
         let mut view = View::clone(&self.view.load());
         change(&mut view);
@@ -37,12 +47,15 @@ pub(super) struct Judge {
     /// What each has said last.
     vault_said: Option<Secret>,
     fallback_said: Option<Secret>,
+    has_told_stale: bool,
 }
 
 impl Judge {
     /// Serves the fallback's token, if there is one.
     pub(super) fn new(shared: Arc<Shared>, deployment: String, fallback: Fallback) -> Self {
-        let mut judge = Self { shared, deployment, fallback, vault_said: None, fallback_said: None };
+        let (vault_said, fallback_said) = (None, None);
+        let mut judge =
+            Self { shared, deployment, fallback, vault_said, fallback_said, has_told_stale: false };
         judge.ask_fallback();
         judge
     }
@@ -52,10 +65,12 @@ impl Judge {
         self.shared.tokens.forget_once_over();
         let now = self.shared.clock.now();
         self.shared.change(|view| (view.last_refresh_ok, view.confirmed) = (Some(true), now));
+        self.has_told_stale = false;
+        self.tell(RefreshEvent::Read);
         let is_first = self.vault_said.is_none();
         match is_news(&mut self.vault_said, token) {
             true if is_first && self.serves_what_stood_there() => self.begin_with(token.clone()),
-            true => self.serve(token.clone()),
+            true => _ = self.serve(token.clone()),
             false => self.ask_fallback(),
         }
     }
@@ -66,12 +81,17 @@ impl Judge {
     }
 
     /// Serves Vault's first word in place of a token that may have been rotated out long before this process was
-    /// started. So it gets no overlap, and there is no rotation to tell of.
+    /// started. So that one gets no overlap.
     fn begin_with(&self, token: Secret) {
-        if self.shared.tokens.rotate(token) {
+        if self.serve(token) {
             self.shared.tokens.forget_previous();
             tracing::info!("Vault has another token than the fallback, whose token is refused from now on");
         }
+    }
+
+    /// Vault does not accept who we are, or not for this.
+    pub(super) fn hear_refusal(&self) {
+        self.shared.refused.send_replace(());
     }
 
     /// Vault does not say what the token is.
@@ -82,7 +102,39 @@ impl Judge {
             view.last_refresh_ok = Some(false);
             view.fetch_errors += 1;
         });
+        self.tell(RefreshEvent::Failed { kind: failure.kind(), message: failure.message().to_owned() });
+        self.tell_stale();
         self.ask_fallback();
+    }
+
+    fn tell_stale(&mut self) {
+        let silent = self.shared.clock.now() - self.shared.view.load().confirmed;
+        if silent > self.shared.stale_after && !std::mem::replace(&mut self.has_told_stale, true) {
+            self.tell(RefreshEvent::Stale { silent });
+        }
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.shared.clock.now()
+    }
+
+    /// What Vault is asked with is another token than before.
+    pub(super) fn hear_login(&self) {
+        self.shared.change(|view| view.doom = None);
+        self.tell(RefreshEvent::LoggedIn);
+    }
+
+    /// What Vault is asked with cannot be kept.
+    pub(super) fn hear_doom(&self, doom: Doom) {
+        tracing::warn!("{}", doom.message);
+        self.shared.change(|view| view.doom = Some((doom.clone(), self.now())));
+        self.tell(RefreshEvent::Doomed { message: doom.message, left: doom.left });
+    }
+
+    /// Tells all who listen.
+    fn tell(&self, event: RefreshEvent) {
+        // Nobody may be listening.
+        let _ = self.shared.events.send(event);
     }
 
     /// Reads the fallback again. A token that is gone from there, or cannot be read, is no news.
@@ -94,18 +146,24 @@ impl Judge {
         if let Some(token) = token
             && is_news(&mut self.fallback_said, &token)
         {
-            self.serve(token);
+            let _ = self.serve(token);
         }
     }
 
-    /// From now on this is the token. To get the first one is no rotation.
-    fn serve(&self, token: Secret) {
+    /// From now on this is the token, if it is another one. To get the first one is no rotation.
+    fn serve(&self, token: Secret) -> bool {
         let age_seconds = self.shared.tokens.age_seconds();
-        if !self.shared.tokens.rotate(token) {
-            return;
+        let is_other = self.shared.tokens.rotate(token);
+        if let Some(age_seconds) = age_seconds.filter(|_| is_other) {
+            self.tell_rotation(age_seconds);
         }
-        let Some(age_seconds) = age_seconds else { return };
+        is_other
+    }
+
+    /// There is another token than that of this age.
+    fn tell_rotation(&self, age_seconds: u64) {
         self.shared.change(|view| view.rotations += 1);
+        self.tell(RefreshEvent::Rotated);
         let (deployment_hash, timestamp) = (self.deployment.as_str(), wall_text(wall_seconds()));
         tracing::info!(target: "audit", deployment_hash, timestamp, age_seconds, "Token rotated");
     }
@@ -141,7 +199,9 @@ mod tests {
     fn served(first: Option<&'static str>, steps: &[Step]) -> Vec<String> {
         let tokens = TokenCache::new(Clock::default(), Duration::from_secs(60));
         let (view, clock) = (ArcSwap::default(), Clock::default());
-        let shared = Shared { tokens: tokens.clone(), view, clock, stale_after: Duration::ZERO };
+        let (refused, stale_after) = (watch::Sender::new(()), Duration::ZERO);
+        let (events, _) = broadcast::channel(1);
+        let shared = Shared { tokens: tokens.clone(), view, clock, stale_after, refused, events };
         let stands = Arc::new(Mutex::new(first));
         let inside = Arc::clone(&stands);
         let fallback = Fallback::reading(move || inside.lock().unwrap().map(Secret::new));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::event::Event;
+use leasehold_core::event::{End, Event};
 use leasehold_core::ledger::{SlotStatus, Stage};
 use leasehold_core::name::VaultReference;
 use leasehold_core::{Failure, Kind, Policy, SlotId};
@@ -15,6 +15,7 @@ use super::judge::Judge;
 use super::place::TokenPlace;
 use crate::credential::Credential;
 use crate::session::Session;
+use crate::token_manager::{Doom, Outlook};
 
 /// How long giving a login back may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -37,6 +38,8 @@ pub(super) struct Keeper {
     /// Those who came while the secret was being read, and so perhaps after it was changed.
     late: Vec<Order>,
     credential: Option<Credential>,
+    /// How long the login's token can be kept.
+    outlook: Outlook,
 }
 
 /// Serves the fallback's token, which is read again at each order.
@@ -65,6 +68,7 @@ impl Keeper {
             waiting: Vec::new(),
             late: Vec::new(),
             credential: None,
+            outlook: Outlook::default(),
             judge,
             place,
             reference,
@@ -128,6 +132,12 @@ impl Keeper {
     }
 
     async fn follow(&mut self, event: &Event) {
+        if is_refusal(event) {
+            self.judge.hear_refusal();
+        }
+        if event.slot() == self.session.login_slot() {
+            self.follow_login(event).await;
+        }
         match event {
             Event::Obtained { slot, .. }
             | Event::Replaced { slot, .. }
@@ -143,6 +153,23 @@ impl Keeper {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Tells what becomes of the token that Vault is asked with, as far as it concerns what is to come.
+    async fn follow_login(&mut self, event: &Event) {
+        match event {
+            Event::Halted { .. } => {
+                let message = "the login is refused, and none is tried until what we log in with changes";
+                return self.judge.hear_doom(Doom { message: message.to_owned(), left: None });
+            }
+            Event::Obtained { .. } | Event::Replaced { .. } => self.judge.hear_login(),
+            Event::Renewed { .. } | Event::Checked { .. } => {}
+            _ => return,
+        }
+        let Some(status) = self.status_of(self.session.login_slot()).await else { return };
+        if let Some(doom) = self.outlook.learn(&status, self.judge.now()) {
+            self.judge.hear_doom(doom);
         }
     }
 
@@ -194,5 +221,14 @@ impl Keeper {
             // Whoever asked may have gone meanwhile.
             let _ = order.send(result.clone());
         }
+    }
+}
+
+/// Whether Vault has refused what we came with, be it the login's or what the secret was to be read with.
+fn is_refusal(event: &Event) -> bool {
+    match event {
+        Event::Failed { failure, .. } => matches!(failure.kind(), Kind::Expired | Kind::Denied),
+        Event::Ended { end, .. } => *end == End::Revoked,
+        _ => false,
     }
 }

@@ -7,16 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_core::name::{Address, Namespace};
 use leasehold_core::policy::Every;
 use leasehold_core::{Failure, Kind, Policy, Secret};
 
 use super::place::{TokenPlace, check_deployment, invalid};
 use crate::client::VaultClient;
 use crate::clock::Clock;
+use crate::environment::Environment;
 use crate::identity::{Identity, Source};
 use crate::token_cache::is_blank;
-use crate::transport::TransportSettings;
 
 /// How a deployment's token is kept.
 #[derive(Debug)]
@@ -141,7 +140,7 @@ impl TokenRefreshSettings {
         lookup: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static,
         state_dir: impl Into<PathBuf>,
     ) -> Result<Self, Failure> {
-        Environment(Box::new(lookup)).settings(None, state_dir.into())
+        settings_of(Environment::new(lookup), None, state_dir.into())
     }
 
     /// As [`from_environment`](Self::from_environment), with an identity in place of `VAULT_TOKEN`: a login, or a token
@@ -155,7 +154,7 @@ impl TokenRefreshSettings {
         lookup: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static,
         state_dir: impl Into<PathBuf>,
     ) -> Result<Self, Failure> {
-        Environment(Box::new(lookup)).settings(Some(identity), state_dir.into())
+        settings_of(Environment::new(lookup), Some(identity), state_dir.into())
     }
 
     /// The same as the engine says it.
@@ -164,79 +163,50 @@ impl TokenRefreshSettings {
     }
 }
 
+const ADDRESS: &str = "VAULT_ADDRESS";
 const PREFIX: &str = "status_panel";
 const DEPLOYMENT: &str = "default";
 
-/// What a variable's name leads to.
-type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
+/// What an environment says.
+fn settings_of(
+    environment: Environment,
+    identity: Option<Identity>,
+    state_dir: PathBuf,
+) -> Result<TokenRefreshSettings, Failure> {
+    let deployment = environment.text("DEPLOYMENT_HASH")?.unwrap_or_else(|| DEPLOYMENT.to_owned());
+    check_deployment(&deployment).map_err(|failure| failure.context("DEPLOYMENT_HASH"))?;
+    let vault = match environment.text(ADDRESS)? {
+        Some(address) => Some(access(&environment, &address, &deployment, identity, state_dir)?),
+        None => None,
+    };
+    let fallback = fallback(environment)?;
+    // It is told now if it cannot be read.
+    fallback.read()?;
+    Ok(TokenRefreshSettings { vault, deployment, ..TokenRefreshSettings::without_vault(fallback) })
+}
 
-/// Variables by name.
-struct Environment(Box<Lookup>);
+fn access(
+    environment: &Environment,
+    address: &str,
+    deployment: &str,
+    identity: Option<Identity>,
+    state_dir: PathBuf,
+) -> Result<VaultAccess, Failure> {
+    let client = environment.client(ADDRESS, address)?;
+    let prefix = environment.text("VAULT_AGENT_PATH_PREFIX")?;
+    let place = TokenPlace::new(prefix.as_deref().unwrap_or(PREFIX), deployment);
+    let place = place.map_err(|failure| failure.context("VAULT_AGENT_PATH_PREFIX"))?;
+    let identity = identity.map_or_else(|| environment.identity(ADDRESS), Ok)?;
+    Ok(VaultAccess { client, identity, place, state_dir })
+}
 
-impl Environment {
-    fn settings(
-        self,
-        identity: Option<Identity>,
-        state_dir: PathBuf,
-    ) -> Result<TokenRefreshSettings, Failure> {
-        let deployment = self.text("DEPLOYMENT_HASH")?.unwrap_or_else(|| DEPLOYMENT.to_owned());
-        check_deployment(&deployment).map_err(|failure| failure.context("DEPLOYMENT_HASH"))?;
-        let vault = match self.text("VAULT_ADDRESS")? {
-            Some(address) => Some(self.access(&address, &deployment, identity, state_dir)?),
-            None => None,
-        };
-        let fallback = self.fallback()?;
-        // It is told now if it cannot be read.
-        fallback.read()?;
-        Ok(TokenRefreshSettings { vault, deployment, ..TokenRefreshSettings::without_vault(fallback) })
-    }
-
-    fn access(
-        &self,
-        address: &str,
-        deployment: &str,
-        identity: Option<Identity>,
-        state_dir: PathBuf,
-    ) -> Result<VaultAccess, Failure> {
-        let fault = |name: &str, fault: &dyn fmt::Display| invalid(format!("{name}: {fault}"));
-        let address = Address::parse(address).map_err(|why| fault("VAULT_ADDRESS", &why))?;
-        let namespace = self.text("VAULT_NAMESPACE")?.map(|text| Namespace::parse(&text)).transpose();
-        let namespace = namespace.map_err(|why| fault("VAULT_NAMESPACE", &why))?;
-        let prefix = self.text("VAULT_AGENT_PATH_PREFIX")?;
-        let place = TokenPlace::new(prefix.as_deref().unwrap_or(PREFIX), deployment);
-        let place = place.map_err(|failure| failure.context("VAULT_AGENT_PATH_PREFIX"))?;
-        let mut transport = TransportSettings::new(vec![address]);
-        transport.tls.ca_file = self.variable("VAULT_CACERT").map(PathBuf::from);
-        let identity = identity.map_or_else(|| self.identity(), Ok)?;
-        Ok(VaultAccess { client: VaultClient::new(&transport, namespace)?, identity, place, state_dir })
-    }
-
-    fn identity(&self) -> Result<Identity, Failure> {
-        let token = self.text("VAULT_TOKEN")?;
-        let token = token.ok_or_else(|| invalid("VAULT_ADDRESS is set and VAULT_TOKEN is not".into()))?;
-        if token.contains(|c: char| !c.is_ascii_graphic()) {
-            return Err(invalid("VAULT_TOKEN: a character that no token has".into()));
+fn fallback(environment: Environment) -> Result<Fallback, Failure> {
+    match (environment.variable("AGENT_TOKEN_FILE"), environment.text("AGENT_TOKEN")?) {
+        (None, _) => Ok(Fallback::reading(move || Some(Secret::new(environment.text("AGENT_TOKEN").ok()??)))),
+        (Some(file), None) => Ok(Fallback::of(Source::File(file.into()))),
+        (Some(_), Some(_)) => {
+            Err(invalid("AGENT_TOKEN and AGENT_TOKEN_FILE are both set: which is meant?".into()))
         }
-        Ok(Identity::Brought(Source::Value(Secret::new(token))))
-    }
-
-    fn fallback(self) -> Result<Fallback, Failure> {
-        match (self.variable("AGENT_TOKEN_FILE"), self.text("AGENT_TOKEN")?) {
-            (None, _) => Ok(Fallback::reading(move || Some(Secret::new(self.text("AGENT_TOKEN").ok()??)))),
-            (Some(file), None) => Ok(Fallback::of(Source::File(file.into()))),
-            (Some(_), Some(_)) => {
-                Err(invalid("AGENT_TOKEN and AGENT_TOKEN_FILE are both set: which is meant?".into()))
-            }
-        }
-    }
-
-    fn variable(&self, name: &str) -> Option<OsString> {
-        (self.0)(name).filter(|value| !value.is_empty())
-    }
-
-    fn text(&self, name: &str) -> Result<Option<String>, Failure> {
-        let text = self.variable(name).map(OsString::into_string).transpose();
-        text.map_err(|_| invalid(format!("{name} is no UTF-8")))
     }
 }
 

@@ -31,6 +31,9 @@ pub struct RotationPlan {
     /// For how long the token before is good with the agents: 120 s. Until that is over there is no other rotation, which
     /// would end it; zero for a token that has leaked.
     pub overlap: Duration,
+    /// Whether the token is written although too few of the agents show before that they read it from Vault. For one that
+    /// has leaked, and for the first.
+    pub even_if_unseen: bool,
     /// How TLS is done with them.
     pub tls: Tls,
 }
@@ -40,7 +43,8 @@ impl RotationPlan {
     pub fn new(agents: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let agents: Vec<String> = agents.into_iter().map(Into::into).collect();
         let [deadline, interval, overlap] = [90, 80, 120].map(Duration::from_secs);
-        Self { enough: agents.len(), agents, deadline, interval, overlap, tls: Tls::default() }
+        let (enough, tls) = (agents.len(), Tls::default());
+        Self { agents, enough, deadline, interval, overlap, even_if_unseen: false, tls }
     }
 }
 
@@ -137,6 +141,23 @@ impl Watched {
 /// Asks all of them at once.
 async fn look(agents: impl IntoIterator<Item = Watched>) -> Vec<Watched> {
     agents.into_iter().map(Watched::look).collect::<JoinSet<_>>().join_all().await
+}
+
+/// Asks once, before anything is written, whether enough of them read the token from Vault: those who do not would refuse
+/// whoever has the new one.
+pub(super) async fn sight(agents: Vec<Watched>, plan: &RotationPlan) -> Result<Vec<Watched>, Failure> {
+    if plan.even_if_unseen || plan.enough == 0 {
+        return Ok(agents);
+    }
+    let agents = look(agents).await;
+    let blind: Vec<_> =
+        agents.iter().filter_map(|agent| Some((&agent.name, agent.age.as_ref().err()?))).collect();
+    if agents.len() - blind.len() >= plan.enough {
+        return Ok(agents);
+    }
+    let why: Vec<_> = blind.iter().map(|(agent, why)| format!("{agent}: {why}")).collect();
+    let message = format!("nothing was written, since too few agents read the token: {}", why.join("; "));
+    Err(invalid(message).hint("mend them, or rotate even if it is unseen, if it has leaked or is the first"))
 }
 
 /// Asks all who have not shown it at each full second, until enough have, or the time is over: who has, and who has not.

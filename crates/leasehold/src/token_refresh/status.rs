@@ -5,8 +5,10 @@ use std::time::Duration;
 use leasehold_core::Moment;
 use serde::Serialize;
 
+use super::events::RefreshEvent;
 use crate::prometheus::{self, Sample};
 use crate::signing::Verifier;
+use crate::token_manager::Doom;
 
 /// What is known. Written by one task alone, and seen whole by everybody.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct View {
     pub(super) rotations: u64,
     /// Nobody refreshes any more.
     pub(super) is_stopped: bool,
+    /// That what Vault is asked with cannot be kept, and since when that is known.
+    pub(super) doom: Option<(Doom, Moment)>,
 }
 
 impl View {
@@ -40,11 +44,21 @@ impl View {
         AgentHealth { status, token_age_seconds: age, last_refresh_ok: self.last_refresh_ok }
     }
 
-    pub(super) fn metrics(&self) -> RefreshMetrics {
+    /// What was told of the login and is still so.
+    pub(super) fn standing(&self, now: Moment) -> Option<RefreshEvent> {
+        let (Doom { message, left }, since) = self.doom.clone()?;
+        Some(RefreshEvent::Doomed { message, left: left.map(|left| left.saturating_sub(now - since)) })
+    }
+
+    /// The numbers of a token of this health at this moment.
+    pub(super) fn metrics(&self, health: AgentHealth, now: Moment) -> RefreshMetrics {
+        let confirmed_ago = health.last_refresh_ok.map(|_| (now - self.confirmed).as_secs());
         RefreshMetrics {
             vault_fetch_errors_total: self.fetch_errors,
             token_rotations_total: self.rotations,
             hmac_verification_failures_total: None,
+            health,
+            confirmed_ago,
         }
     }
 }
@@ -77,7 +91,7 @@ impl AgentHealth {
     }
 }
 
-/// The counters.
+/// The counters; serialized, nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RefreshMetrics {
     /// How often Vault did not say what the token is.
@@ -87,6 +101,13 @@ pub struct RefreshMetrics {
     /// How many requests were refused; `None` (left out) where none are verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hmac_verification_failures_total: Option<u64>,
+    /// What `/health` says.
+    #[serde(skip)]
+    pub health: AgentHealth,
+    /// How many seconds ago Vault said what the token is, or else the refresh was started; `None` if Vault is not
+    /// configured.
+    #[serde(skip)]
+    pub confirmed_ago: Option<u64>,
 }
 
 impl RefreshMetrics {
@@ -102,6 +123,27 @@ impl RefreshMetrics {
     }
 
     pub(crate) fn samples(&self) -> impl Iterator<Item = Sample> + use<> {
+        self.counters().chain(self.gauges())
+    }
+
+    /// What is not known, or means nothing without Vault, is left out.
+    fn gauges(&self) -> impl Iterator<Item = Sample> + use<> {
+        let AgentHealth { token_age_seconds, last_refresh_ok, .. } = self.health;
+        let is_well = self.health.code() == 200;
+        let age = token_age_seconds.map(|age| {
+            Sample::gauge("token_age_seconds", "Seconds since the token became the present one.", age as f64)
+        });
+        let confirmed = self.confirmed_ago.map(|ago| {
+            let help = "Seconds since Vault last said what the token is.";
+            Sample::gauge("token_confirmed_ago_seconds", help, ago as f64)
+        });
+        let ok = last_refresh_ok
+            .map(|is_ok| Sample::flag("last_refresh_ok", "1 if Vault's last answer was good.", is_ok));
+        let well = Sample::flag("token_healthy", "1 if /health answers with 200.", is_well);
+        [age, confirmed, ok, Some(well)].into_iter().flatten()
+    }
+
+    fn counters(&self) -> impl Iterator<Item = Sample> + use<> {
         let errors = self.vault_fetch_errors_total;
         let counters = [
             Sample::counter("vault_fetch_errors_total", "Failed fetches from Vault.", errors),
@@ -136,14 +178,30 @@ mod tests {
 
     #[test]
     fn the_counters_have_the_names_of_the_contract() {
-        let metrics = View { fetch_errors: 2, rotations: 1, ..View::default() }.metrics();
+        let (view, now) = (View { fetch_errors: 2, rotations: 1, ..View::default() }, Moment::default());
+        let metrics = view.metrics(view.health(None, now, Duration::ZERO), now);
         let names = |text: &str| {
             let lines = text.lines().filter(|line| !line.starts_with('#'));
             lines.map(ToOwned::to_owned).collect::<Vec<_>>()
         };
         let text = metrics.prometheus();
-        assert_eq!(names(&text), ["vault_fetch_errors_total 2", "token_rotations_total 1"], "{text}");
+        let expect = ["vault_fetch_errors_total 2", "token_rotations_total 1", "token_healthy 0"];
+        assert_eq!(names(&text), expect, "{text}");
         let whole = RefreshMetrics { hmac_verification_failures_total: Some(7), ..metrics };
-        assert!(whole.prometheus().ends_with("\nhmac_verification_failures_total 7\n"));
+        assert!(whole.prometheus().contains("\nhmac_verification_failures_total 7\n"));
+    }
+
+    #[test]
+    fn the_numbers_of_health_can_be_alerted_on() {
+        let view = View { last_refresh_ok: Some(true), ..View::default() };
+        let check = |seconds, age, expect: &[&str]| {
+            let now = Moment::default() + Duration::from_secs(seconds);
+            let text = view.metrics(view.health(age, now, Duration::from_secs(600)), now).prometheus();
+            let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).skip(2).collect();
+            assert_eq!(lines, expect, "{text}");
+        };
+        let [asked, ok] = ["token_confirmed_ago_seconds 70", "last_refresh_ok 1"];
+        check(70, Some(601), &["token_age_seconds 601", asked, ok, "token_healthy 1"]);
+        check(70, None, &[asked, ok, "token_healthy 0"]);
     }
 }

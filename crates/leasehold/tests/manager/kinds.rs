@@ -53,7 +53,8 @@ async fn renewable_and_periodic_tokens_live_on() {
             watched.wait_for(is_renewed).await;
         }
         let status = watched.manager.status();
-        assert_eq!((watched.token(), status.renewal_count, status.failure_count), (token, 2, 0), "{options}");
+        assert_eq!((watched.token(), status.failure_count), (token, 0), "{options}");
+        assert!(status.renewal_count >= 2, "{options} {status:?}");
         assert!(status.is_healthy() && watched.failures.lock().unwrap().is_empty(), "{status:?}");
         watched.manager.stop().await;
     }

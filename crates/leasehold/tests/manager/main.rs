@@ -22,3 +22,5 @@ mod blind;
 mod outage;
 mod listeners;
 mod runs;
+mod refused;
+mod advice;

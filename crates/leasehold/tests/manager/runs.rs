@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use leasehold::core::Kind;
+use leasehold::core::{Kind, Secret};
 use leasehold::token_manager::{Oddity, TokenEvent, TokenManager, TokenManagerSettings, blocking};
 use leasehold::vault::token::{Lookup, Subject};
 use leasehold_testkit::{Proxy, Server, wait_for};
@@ -90,7 +90,7 @@ fn without_a_runtime_what_starts_while_it_stops_runs_too() {
 #[test]
 fn without_a_runtime_an_operation_finds_out_that_the_token_is_dead() {
     let server = Server::start();
-    let role = server.approle("app", &["default"], json!({ "token_ttl": "1h" }));
+    let role = server.approle("app", &["default", "reads"], json!({ "token_ttl": "1h" }));
     let mut settings = hasty(&server);
     settings.check_interval = Duration::from_secs(600);
     let manager = blocking::TokenManager::new(client(server.address(), None), identity(&role), settings);
@@ -99,13 +99,23 @@ fn without_a_runtime_an_operation_finds_out_that_the_token_is_dead() {
     let first = manager.send(Lookup(Subject::Own)).unwrap().accessor;
     let body = json!({ "accessor": first });
     assert_eq!(server.api("POST", "auth/token/revoke-accessor", Some(body)).0, 204);
-    assert_ne!(manager.send(Lookup(Subject::Own)).unwrap().accessor, first);
+    let second = manager.send(Lookup(Subject::Own)).unwrap().accessor;
+    assert_ne!(second, first);
+    let body = json!({ "accessor": second });
+    assert_eq!(server.api("POST", "auth/token/revoke-accessor", Some(body)).0, 204);
+    server.put_secret("secret/db", json!({ "password": "blue" }));
+    server.policy("reads", r#"path "secret/data/db" { capabilities = ["read"] }"#);
+    let secret = manager.read_kv_secret("secret/db").unwrap();
+    assert_eq!(secret.field("password").map(Secret::expose), Some("blue"));
 }
 
 #[tokio::test]
 async fn the_client_knows_of_renewals_and_of_the_end() {
     let server = Server::start();
-    let token = server.token(json!({ "ttl": "302s" }));
+    // It lives for two seconds more than five minutes, and once it is renewed for ten.
+    let token = server.token(json!({ "ttl": "310s" }));
+    let short = json!({ "increment": "302s" });
+    assert_eq!(server.api_as(&token, "POST", "auth/token/renew-self", Some(short), None).0, 200);
     let own = client(server.address(), None);
     let watched = Watched::start_with(own.clone(), brought(&token), hasty(&server));
     watched.manager.ready().await.unwrap();
@@ -114,16 +124,22 @@ async fn the_client_knows_of_renewals_and_of_the_end() {
     assert!(watched.manager.force_renewal().await && !own.should_renew_token());
     assert!(own.send(&Lookup(Subject::Own)).await.is_ok());
     watched.manager.stop().await;
-    assert!(own.send(&Lookup(Subject::Own)).await.is_err(), "nobody keeps it any more");
+    let failure = own.send(&Lookup(Subject::Own)).await.unwrap_err();
+    assert_eq!((failure.kind(), failure.message()), (Kind::Invalid, "the token manager does not run"));
 
     let proxy = Proxy::start(server.address());
     let own = client(&proxy.address(), None);
     let token = server.token(json!({ "ttl": "3s", "renewable": false }));
     let mut watched = Watched::start_with(own.clone(), brought(&token), hasty(&server));
     watched.wait_for(|event| matches!(event, TokenEvent::Ended { .. })).await;
-    assert!(own.send(&Lookup(Subject::Own)).await.is_err());
-    let heads = proxy.heads("GET /v1/auth/token/lookup-self");
-    assert!(heads.last().is_none_or(|head| !head.contains(&token)), "{heads:?}");
+    // By a client that has never read there, and so does not know the mount.
+    for failure in [own.send(&Lookup(Subject::Own)).await.err(), own.read_kv_secret("secret/db").await.err()]
+    {
+        let failure = failure.unwrap();
+        assert_eq!(failure.kind(), Kind::Expired, "{failure}");
+        assert!(failure.message().starts_with("the token ended at 20"), "{failure}");
+    }
+    assert!(proxy.requests("ui/mounts").is_empty(), "nobody is asked");
     watched.manager.stop().await;
 }
 
@@ -147,7 +163,11 @@ async fn a_callback_that_never_returns_mutes_no_other() {
 #[tokio::test]
 async fn advice_does_not_contradict_itself_and_is_not_of_what_is_counted() {
     let server = Server::start();
-    let kinds = [(json!({ "token_ttl": "50m" }), 1), (json!({ "token_ttl": "50m", "token_num_uses": 9 }), 0)];
+    let expect = [(Oddity::ThresholdBeyondHalf, 900), (Oddity::HealthBeyondThreshold, 450)];
+    let kinds = [
+        (json!({ "token_ttl": "50m" }), &expect[..]),
+        (json!({ "token_ttl": "50m", "token_num_uses": 9 }), &[]),
+    ];
     for (at, (options, expect)) in kinds.into_iter().enumerate() {
         let role = server.approle(&format!("app{at}"), &["default"], options);
         let settings = TokenManagerSettings::new(state_dir(&server));
@@ -161,7 +181,7 @@ async fn advice_does_not_contradict_itself_and_is_not_of_what_is_counted() {
             _ => None,
         });
         let advice: Vec<_> = advice.collect();
-        assert_eq!(advice, vec![(Oddity::ThresholdBeyondLife, 900); expect]);
+        assert_eq!(advice, expect);
         watched.manager.stop().await;
     }
 }

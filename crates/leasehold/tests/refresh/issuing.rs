@@ -73,7 +73,7 @@ async fn what_somebody_else_wrote_meanwhile_is_not_overwritten() {
     let panel = Panel::with("old");
     let proxy = Proxy::start(panel.0.address());
     let issuer = panel.issuer(&proxy.address());
-    proxy.set_for("POST", Fault::Delay(Duration::from_millis(500)), 1);
+    proxy.set_for("POST", Fault::Delay(Duration::from_secs(2)), 1);
     let mine = secret("mine");
     let store = issuer.store_token(&mine);
     let other = async {
@@ -139,7 +139,7 @@ async fn a_rotation_waits_until_the_agents_show_it_and_names_those_who_do_not() 
     cut_off.set(Fault::Refuse);
     let nobody = "http://127.0.0.1:9/health".to_owned();
     let mut plan = at_once([agents[0].clone(), agent(&lone), nobody.clone()]);
-    (plan.enough, plan.deadline) = (3, Duration::from_secs(3));
+    (plan.enough, plan.deadline, plan.even_if_unseen) = (3, Duration::from_secs(3), true);
     let begun = Instant::now();
     let mut rotation = issuer.rotate(&plan).await.unwrap();
     assert!((3..6).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
@@ -153,6 +153,33 @@ async fn a_rotation_waits_until_the_agents_show_it_and_names_those_who_do_not() 
     let begun = Instant::now();
     assert_eq!(issuer.rotate(&plan).await.unwrap().shown, agents[..1]);
     assert!(begun.elapsed() < plan.deadline / 2, "nobody waits for the others: {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_enough_agents_that_read_it_nothing_is_written_but_in_need() {
+    let panel = Panel::with("first");
+    let cut_off = Proxy::start(panel.0.address());
+    let [sound, lone] = [panel.0.address(), &cut_off.address()]
+        .map(|at| Arc::new(TokenRefresh::start(panel.hasty(at)).unwrap()));
+    for refresh in [&sound, &lone] {
+        becomes(refresh, "first").await;
+    }
+    cut_off.set(Fault::Refuse);
+    crate::panel::eventually(|| lone.health().last_refresh_ok == Some(false)).await;
+    let agents = [agent(&sound), agent(&lone), "http://127.0.0.1:9/health".to_owned()];
+    let issuer = panel.issuer(panel.0.address());
+    let failure = issuer.rotate(&at_once(&agents)).await.unwrap_err();
+    let beginning = "nothing was written, since too few agents read the token: ";
+    assert!(failure.kind() == Kind::Invalid && failure.message().starts_with(beginning), "{failure}");
+    for part in [&format!("{}: its last refresh failed", agents[1]), &agents[2]] {
+        assert!(failure.message().contains(part) && !failure.message().contains(&agents[0]), "{failure}");
+    }
+    assert_eq!(panel.versions(), 1);
+    let enough = RotationPlan { enough: 1, ..at_once(&agents) };
+    assert_eq!(issuer.rotate(&enough).await.unwrap().shown, agents[..1]);
+    let leaked = RotationPlan { even_if_unseen: true, deadline: Duration::ZERO, ..at_once(&agents) };
+    assert_eq!(issuer.rotate(&leaked).await.unwrap().missing.len(), 3);
+    assert_eq!(panel.versions(), 3);
 }
 
 #[tokio::test]

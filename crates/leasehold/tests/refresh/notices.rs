@@ -97,20 +97,21 @@ async fn a_client_that_is_refused_gets_another_token_if_there_is_one() {
         let present = refresh.tokens().current().unwrap().generation();
         outbound.next(&mut attempt, Outcome::Answer(http::StatusCode::UNAUTHORIZED), signed, present, now)
     };
+    let act = |next, signed| outbound.act(next, signed, refresh.tokens(), &refresh);
     panel.put("second");
     let next = refused(1);
     // The second comes while the first one's refresh is under way.
     let waiting = refused(1);
     assert_eq!((next, waiting), (Next::Refresh, Next::Await(Duration::from_secs(10))));
-    let acted = tokio::join!(refresh.act_on(&outbound, waiting, 1), refresh.act_on(&outbound, next, 1));
+    let acted = tokio::join!(act(waiting, 1), act(next, 1));
     assert_eq!((acted, token(refresh.tokens()).as_str()), ((true, true), "second"));
-    assert!(refresh.act_on(&outbound, refused(1), 1).await, "with the token that came meanwhile");
+    assert!(act(refused(1), 1).await, "with the token that came meanwhile");
     // All within ten seconds: nobody reads again, and nobody waits for what will not come.
     let reads = proxy.requests(API).len();
     assert_eq!((refused(2), proxy.requests(API).len()), (Next::Leave, reads));
-    assert!(!refresh.act_on(&outbound, Next::Await(Duration::from_secs(3600)), 2).await, "none is under way");
-    assert!(!refresh.act_on(&outbound, Next::Leave, 1).await);
-    assert!(refresh.act_on(&outbound, Next::Send { after: Duration::ZERO }, 3).await);
+    assert!(!act(Next::Await(Duration::from_secs(3600)), 2).await, "none is under way");
+    assert!(!act(Next::Leave, 1).await);
+    assert!(act(Next::Send { after: Duration::ZERO }, 3).await);
     refresh.stop().await;
 }
 

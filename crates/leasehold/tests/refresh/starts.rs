@@ -23,7 +23,7 @@ fn accepts(refresh: &TokenRefresh, token: &str) -> bool {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_was_rotated_out_is_refused_as_soon_as_vault_answers_and_that_is_no_rotation() {
+async fn what_was_rotated_out_is_refused_as_soon_as_vault_answers_and_that_is_audited() {
     let log = Log::default();
     // While there is only one, what other threads do not listen to is not told to it either.
     let _second = tracing::Dispatch::new(log.clone());
@@ -39,7 +39,10 @@ async fn what_was_rotated_out_is_refused_as_soon_as_vault_answers_and_that_is_no
     becomes(&refresh, "rotated").await;
     assert!(accepts(&refresh, "rotated") && !accepts(&refresh, "static"));
     assert!(refresh.tokens().previous().is_none());
-    assert_eq!((refresh.metrics().token_rotations_total, log.lines("Token rotated").len()), (0, 0));
+    assert_eq!(
+        (refresh.metrics().token_rotations_total, log.lines(" audit message=Token rotated").len()),
+        (1, 1)
+    );
     refresh.stop().await;
 }
 
