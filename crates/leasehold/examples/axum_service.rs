@@ -1,10 +1,13 @@
 //! A service on axum that keeps its own token at the server, takes requests that its peers sign with a token that
 //! rotates, and answers `/health`, `/health/vault`, `/metrics/vault` and `/metrics`.
 //!
-//! `axum_service http://127.0.0.1:8200 TOKEN_FILE 127.0.0.1:8080`, where the peers' token is field `token` of
-//! `secret/example/token`. At SIGHUP it is fetched at once, and else once a minute.
+//! `cargo run -p leasehold --example axum_service -- http://127.0.0.1:8200 TOKEN_FILE 127.0.0.1:8080`, where
+//! the peers' token is field `token` of `secret/example/token`. At SIGHUP it is fetched at once, and else once a minute.
 #![allow(clippy::print_stderr, reason = "an example tells what it does")]
 
+mod shared;
+
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::routing::post;
@@ -21,10 +24,15 @@ use leasehold::token_refresh::{TokenPlace, TokenRefresh, TokenRefreshSettings, V
 use leasehold::transport::TransportSettings;
 use tokio::net::TcpListener;
 
-type Fault = Box<dyn std::error::Error>;
+use shared::Fault;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Fault> {
+async fn main() -> ExitCode {
+    shared::log();
+    shared::end(run().await)
+}
+
+async fn run() -> Result<(), Fault> {
     let [_, address, file, listen] = &std::env::args().collect::<Vec<_>>()[..] else {
         return Err("usage: axum_service SERVER TOKEN_FILE LISTEN".into());
     };
@@ -38,8 +46,10 @@ async fn main() -> Result<(), Fault> {
     tokio::select! {
         served = async { axum::serve(listener, service(&manager, &refresh)).await } => served?,
         () = refresh.follow(notice::hangups()?) => {}
+        // Both have the same token: what one of them is told of it, the other hears.
+        () = manager.follow(refresh.refusals()) => {}
         () = tell(refresh.tokens().reader()) => {}
-        asked = tokio::signal::ctrl_c() => asked?,
+        asked = shared::asked_to_stop() => asked?,
     }
     refresh.stop().await;
     manager.stop().await;
@@ -53,14 +63,14 @@ fn client(address: &str) -> Result<VaultClient, Fault> {
 }
 
 fn manager(address: &str, identity: Identity) -> Result<TokenManager, Fault> {
-    let settings = TokenManagerSettings::new(std::env::temp_dir().join("leasehold-example"))
+    let settings = TokenManagerSettings::new(shared::state_dir("axum_service")?)
         .on_failure(|message| eprintln!("the service's token: {message}"));
     Ok(TokenManager::new(client(address)?, identity, settings))
 }
 
 fn refresh(address: &str, identity: Identity) -> Result<TokenRefreshSettings, Fault> {
     let place = TokenPlace::new("secret", "example")?;
-    let state_dir = std::env::temp_dir().join("leasehold-example");
+    let state_dir = shared::state_dir("axum_service")?;
     let access = VaultAccess { client: client(address)?, identity, place, state_dir };
     Ok(TokenRefreshSettings::new(access))
 }

@@ -1,10 +1,12 @@
 //! From a static token to one that rotates, in four phases; a peer signs its requests with the same token all along.
+//! Each is started by `cargo run -p leasehold --example migration -- ..`.
 //!
 //! 1. `AGENT_TOKEN=.. migration serve 127.0.0.1:8080`: as before.
 //! 2. `AGENT_TOKEN=.. VAULT_ADDRESS=.. VAULT_TOKEN=.. migration prepare`: the token is in the server, and can be read.
 //! 3. The service of phase 1 with `VAULT_ADDRESS` and `VAULT_TOKEN` besides; its `/health` says `"last_refresh_ok":true`.
 //! 4. `VAULT_ADDRESS=.. VAULT_TOKEN=.. migration rotate http://127.0.0.1:8080/health`: another token. The service has
-//!    it at SIGHUP, or after a minute. Its peers' requests are good with the old one for two minutes more.
+//!    it at SIGHUP, as soon as a peer signs with it, or after a minute. Its peers' requests are good with the old one for
+//!    two minutes more.
 //!
 //! Then take `AGENT_TOKEN` away from the service: until Vault has answered after a start, whoever has that token is let in.
 //!
@@ -12,6 +14,9 @@
 #![allow(clippy::print_stderr, reason = "an example tells what it does")]
 #![allow(clippy::disallowed_methods, reason = "a service reads its own environment")]
 
+mod shared;
+
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::routing::post;
@@ -24,12 +29,17 @@ use leasehold::signing::{Covering, Verified, Verifier};
 use leasehold::token_refresh::{RotationPlan, TokenIssuer, TokenRefresh, TokenRefreshSettings, notice};
 use tokio::net::TcpListener;
 
-type Fault = Box<dyn std::error::Error>;
+use shared::Fault;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Fault> {
+async fn main() -> ExitCode {
+    shared::log();
+    shared::end(run().await)
+}
+
+async fn run() -> Result<(), Fault> {
     let words: Vec<_> = std::env::args().skip(1).collect();
-    let state_dir = std::env::temp_dir().join("leasehold-example");
+    let state_dir = shared::state_dir("migration")?;
     let settings = TokenRefreshSettings::from_environment(|name| std::env::var_os(name), state_dir)?;
     match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", listen] => serve(settings, listen).await,
@@ -42,7 +52,8 @@ async fn main() -> Result<(), Fault> {
 /// Phases 1 and 3.
 async fn serve(settings: TokenRefreshSettings, listen: &str) -> Result<(), Fault> {
     let refresh = Arc::new(TokenRefresh::start(settings)?);
-    let verifier = Arc::new(Verifier::new(refresh.tokens().clone(), Covering::Body));
+    let verifier = Verifier::new(refresh.tokens().clone(), Covering::Body).refreshed_by(Arc::clone(&refresh));
+    let verifier = Arc::new(verifier);
     let layer = VerifyLayer::new(Arc::clone(&verifier), 1 << 20);
     let vitals = Vitals::default().refresh(Arc::clone(&refresh)).verifier(verifier);
     let service = Router::new().route("/commands", post(command)).layer(layer).merge(health::router(vitals));
@@ -51,7 +62,7 @@ async fn serve(settings: TokenRefreshSettings, listen: &str) -> Result<(), Fault
     tokio::select! {
         served = async { axum::serve(listener, service).await } => served?,
         () = refresh.follow(notice::hangups()?) => {}
-        asked = tokio::signal::ctrl_c() => asked?,
+        asked = shared::asked_to_stop() => asked?,
     }
     refresh.stop().await;
     eprintln!("stopped");

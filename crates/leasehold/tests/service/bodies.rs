@@ -22,9 +22,12 @@ use crate::asked::{Answer, ask};
 
 /// Serves until the test ends; `HOST:PORT`.
 async fn serve(vitals: Vitals) -> String {
+    serve_as(router(vitals)).await
+}
+
+async fn serve_as(service: Router) -> String {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let service: Router = router(vitals);
     tokio::spawn(async move { axum::serve(listener, service).await });
     address
 }
@@ -160,14 +163,32 @@ async fn metrics_are_all_in_one_text() {
         "leasehold_renewals_total 0",
         "leasehold_failures_total 0",
         "leasehold_needs_renewal 0",
+        "leasehold_healthy 0",
         "leasehold_last_check_ago_seconds 0",
         "vault_fetch_errors_total 0",
         "token_rotations_total 0",
+        "token_age_seconds 0",
+        "token_confirmed_ago_seconds 0",
+        "last_refresh_ok 0",
+        "token_healthy 0",
         "hmac_verification_failures_total 0",
     ];
     assert_eq!(values, expect);
     assert!(metrics.body.ends_with("\nhmac_verification_failures_total 1\n"), "{}", metrics.body);
     assert_eq!(metrics.body.lines().count(), 3 * expect.len(), "each has a help and a kind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_may_have_metrics_of_its_own() {
+    let vitals = Vitals::default().verifier(verifier("blue")).without_metrics();
+    let mine = vitals.clone();
+    let own = axum::routing::get(async move || format!("mine 1\n{}", mine.prometheus()));
+    let address = serve_as(Router::new().route("/metrics", own).merge(router(vitals))).await;
+    let body = ask(&address, "GET /metrics").body;
+    assert!(
+        body.starts_with("mine 1\n") && body.ends_with("\nhmac_verification_failures_total 1\n"),
+        "{body}"
+    );
 }
 
 const PATHS: [&str; 4] = ["/health", "/health/vault", "/metrics/vault", "/metrics"];

@@ -29,7 +29,7 @@ impl Program {
         folder: &Path,
     ) -> Self {
         let mut command = Command::new(path(name));
-        command.args(words).env_clear().envs(variables.iter().copied()).env("TMPDIR", folder);
+        command.args(words).env_clear().envs(variables.iter().copied()).env("XDG_STATE_HOME", folder);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (telling, lines) = channel();
         let told = BufReader::new(child.stderr.take().unwrap());
@@ -59,12 +59,26 @@ impl Program {
     }
 
     /// Waits until it ends well, and says all that it told.
-    pub(crate) fn ends_well(mut self) -> String {
+    pub(crate) fn ends_well(self) -> String {
+        self.ends(true)
+    }
+
+    /// The same of one that does not end well.
+    pub(crate) fn fails(self) -> String {
+        self.ends(false)
+    }
+
+    fn ends(mut self, well: bool) -> String {
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             self.told += &format!("{line}\n");
         }
         let status = leasehold_testkit::wait_for(PATIENCE, || self.child.try_wait().unwrap());
-        assert!(status.is_some_and(|status| status.success()), "{}: {status:?}: {}", self.name, self.told);
+        assert!(
+            status.is_some_and(|status| status.success() == well),
+            "{}: {status:?}: {}",
+            self.name,
+            self.told
+        );
         std::mem::take(&mut self.told)
     }
 }
