@@ -117,14 +117,24 @@ fn token_table(report: &Report) -> Outcome<String> {
         ("`TokenCache::current()`", "current"),
         ("`RwLock<String>`, read and cloned", "rwlock"),
     ];
-    let row = |(name, figure): (&str, &str)| -> Outcome<Vec<String>> {
-        let cell =
-            |threads: u32| Ok(nanoseconds(report.figures.value(&format!("token_{figure}_{threads}"))?));
-        let cells: Outcome<Vec<String>> = [1, 2, 4, 8].into_iter().map(cell).collect();
-        Ok([vec![name.to_owned()], cells?].concat())
-    };
-    let rows: Outcome<Vec<Vec<String>>> = reads.into_iter().map(row).collect();
+    let times =
+        [("the lock's time, of a reader's", "reader"), ("the lock's time, of `current()`'s", "current")];
+    let reads = reads.map(|(name, figure)| {
+        let cell = |threads| Ok(nanoseconds(report.figures.value(&format!("token_{figure}_{threads}"))?));
+        token_row(name, cell)
+    });
+    let times = times.map(|(name, figure)| {
+        let times = |threads| report.figures.value(&format!("token_rwlock_{threads}_of_{figure}"));
+        token_row(name, |threads| Ok(format!("{:.1}", times(threads)?)))
+    });
+    let rows: Outcome<Vec<Vec<String>>> = reads.into_iter().chain(times).collect();
     Ok(table(Columns::Figures, &["read", "1 thread", "2", "4", "8"], rows?))
+}
+
+/// A name, and what is in the cell of so many threads.
+fn token_row(name: &str, cell: impl Fn(u32) -> Outcome<String>) -> Outcome<Vec<String>> {
+    let cells: Outcome<Vec<String>> = [1, 2, 4, 8].into_iter().map(cell).collect();
+    Ok([vec![name.to_owned()], cells?].concat())
 }
 
 fn signature_table(report: &Report) -> Outcome<String> {

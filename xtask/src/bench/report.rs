@@ -85,7 +85,7 @@ impl Report {
             ),
             bar("`credential.current()`, rotated every 10 µs", 20.0, figure("current_paced")?, nanoseconds),
             bar(
-                "token cache at 2 threads, of `RwLock<String>`'s time",
+                "token cache, by a reader of the thread's own, at 2 threads, of `RwLock<String>`'s time",
                 1.0 / 10.0,
                 figure("token_reader_2")? / figure("token_rwlock_2")?,
                 fraction,

@@ -13,6 +13,8 @@ fn each_refusal_is_told_with_its_reason_and_without_a_secret() {
     let (mut forged, mut nameless) = (request.clone(), request.clone());
     *forged.body_mut() = "halt";
     nameless.headers_mut().insert(AGENT_ID, HeaderValue::from_static("two\tnames"));
+    // While there is only one, what other threads do not listen to is not told to it either.
+    let _second = tracing::Dispatch::new(log.clone());
     tracing::subscriber::with_default(log.clone(), || {
         assert!(ground.verify(&forged).is_err());
         assert!(ground.verify(&nameless).is_err());
@@ -40,6 +42,8 @@ fn told_of(refusals: usize, after: fn(Ground)) -> Vec<String> {
     let (ground, log) = (Ground::new(Covering::Body), Log::default());
     let mut forged = ground.signed();
     *forged.body_mut() = "halt";
+    // While there is only one, what other threads do not listen to is not told to it either.
+    let _second = tracing::Dispatch::new(log.clone());
     tracing::subscriber::with_default(log.clone(), || {
         for _ in 0..refusals {
             assert_eq!(ground.verify(&forged), Err(Refusal::Signature));

@@ -9,22 +9,22 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use leasehold::clock::{Clock, Steering};
 use leasehold::core::Secret;
 use leasehold::signing::layer::VerifyLayer;
-use leasehold::signing::{
-    Attempt, Covering, Next, Outbound, Outcome, Signer, TokenSource, Verified, Verifier,
-};
+use leasehold::signing::{Covering, Outbound, Signer, TokenSource, Verified, Verifier};
 use leasehold::token_cache::TokenCache;
 use leasehold_testkit::record;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::yield_now;
 
 use crate::ground::OVERLAP;
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 const CLIENTS: usize = 64;
 const ROTATIONS: u32 = 200;
@@ -48,10 +48,6 @@ impl Side {
         let tokens = TokenCache::new(clock.clone(), OVERLAP);
         tokens.rotate(token(1));
         Arc::new(Self { vault: Arc::clone(vault), tokens, turn: Mutex::default(), reads: AtomicU64::new(0) })
-    }
-
-    fn generation(&self) -> u32 {
-        self.tokens.current().unwrap().generation()
     }
 }
 
@@ -110,7 +106,6 @@ struct Trial {
     outbound: Outbound,
     http: Client<HttpConnector, Full<Bytes>>,
     url: String,
-    clock: Clock,
     steering: Steering,
     /// What was signed with an older token comes after the overlap.
     oldest_good: AtomicU32,
@@ -155,60 +150,55 @@ impl Trial {
             server,
             client,
             verifier,
-            clock,
             steering,
         }
     }
 
+    fn command(&self) -> Request<Bytes> {
+        Request::post(&self.url).body(Bytes::from_static(b"reboot")).unwrap()
+    }
+
     fn signed(&self) -> (Request<Bytes>, u32) {
-        let mut request = Request::post(&self.url).body(Bytes::from_static(b"reboot")).unwrap();
+        let mut request = self.command();
         let generation = self.signer.sign(&mut request).unwrap();
         (request, generation)
     }
 
-    /// Sends a request that was signed with that token, and counts what came of it.
-    async fn attempt(&self, (request, signed): (Request<Bytes>, u32)) -> StatusCode {
-        let is_old = signed < self.oldest_good.load(Ordering::Acquire);
-        let answer = self.http.request(request.map(Full::new)).await.unwrap();
-        let status = answer.status();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        let counts = &self.counts;
-        add(&counts.old, is_old);
-        add(&counts.old_accepted, is_old && status == StatusCode::OK);
-        add(&counts.answered_401, status == StatusCode::UNAUTHORIZED);
-        add(&counts.by_previous, body == "reboot true");
+    /// Sends a request, and counts what came of it.
+    async fn request(&self, request: Request<Bytes>) -> Result<Response<()>, Fault> {
+        let (head, body) = self.http.request(request.map(Full::new)).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        add(&self.counts.answered_401, head.status == StatusCode::UNAUTHORIZED);
+        add(&self.counts.by_previous, body == "reboot true");
+        Ok(Response::from_parts(head, ()))
+    }
+
+    /// Counts an answer to what was signed with that token, where the oldest good one was `oldest` when it was sent.
+    fn count(&self, status: StatusCode, signed: u32, oldest: u32) {
+        let is_old = signed < oldest;
+        add(&self.counts.old, is_old);
+        add(&self.counts.old_accepted, is_old && status == StatusCode::OK);
+    }
+
+    /// Sends a request that was signed with an old token.
+    async fn send_late(&self, (request, signed): (Request<Bytes>, u32)) -> StatusCode {
+        let oldest = self.oldest_good.load(Ordering::Acquire);
+        let status = self.request(request).await.unwrap().status();
+        self.count(status, signed, oldest);
         status
     }
 
     /// Sends a request by the rules. What is answered in the end, and with which token it was signed then.
     async fn send(&self) -> (StatusCode, u32) {
-        let mut attempt = Attempt::default();
-        loop {
-            let request = self.signed();
-            let signed = request.1;
-            let status = self.attempt(request).await;
-            let (outcome, present) = (Outcome::Answer(status), self.client.generation());
-            let next = self.outbound.next(&mut attempt, outcome, signed, present, self.clock.now());
-            if !self.act_on(next, signed).await {
-                return (status, signed);
-            }
-        }
-    }
-
-    async fn act_on(&self, next: Next, signed: u32) -> bool {
-        match next {
-            Next::Leave => return false,
-            Next::Send { after } => {
-                assert_eq!(after, Duration::ZERO, "nothing but refusals here");
-                return true;
-            }
-            Next::Refresh => {
-                self.client.refresh().await;
-                self.outbound.refreshed();
-            }
-            Next::Await(limit) => _ = tokio::time::timeout(limit, self.outbound.wait()).await,
-        }
-        self.client.generation() != signed
+        let oldest = AtomicU32::new(0);
+        let send = |request| {
+            oldest.store(self.oldest_good.load(Ordering::Acquire), Ordering::Relaxed);
+            self.request(request)
+        };
+        let sent = self.outbound.send(&self.signer, &*self.client, &self.command(), send).await.unwrap();
+        let status = sent.answer.unwrap().status();
+        self.count(status, sent.generation, oldest.into_inner());
+        (status, sent.generation)
     }
 
     /// Sends as fast as it can.
@@ -251,7 +241,7 @@ impl Trial {
         }
         self.end_overlap(number);
         for request in old {
-            assert_eq!(self.attempt(request).await, StatusCode::UNAUTHORIZED);
+            assert_eq!(self.send_late(request).await, StatusCode::UNAUTHORIZED);
         }
         self.steering.sleep(PAUSE);
     }

@@ -1,5 +1,7 @@
 //! Ours beside Python's: `crates/testkit/vectors/signing.json`, made by the script beside it.
 
+use std::process::Command;
+
 use http::Request;
 use leasehold::clock::Clock;
 use leasehold::core::Secret;
@@ -45,6 +47,17 @@ fn decode(text: &str) -> Vec<u8> {
             bits.to_be_bytes()[1..quad.len()].to_vec()
         })
         .collect()
+}
+
+#[test]
+fn the_vectors_are_what_the_script_makes() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/vectors/signing.py");
+    let made = Command::new("python3").arg(script).output().expect("python3 is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.stdout == VECTORS.as_bytes(),
+        "signing.json is made anew by: python3 signing.py > signing.json"
+    );
 }
 
 #[test]
