@@ -8,7 +8,7 @@ use std::time::Duration;
 use leasehold::alerts::{Alert, Alerts, Matter, Origin, Watch};
 use leasehold::clock::Clock;
 use leasehold::core::event::{End, Event};
-use leasehold::core::{Failure, Kind, SlotId};
+use leasehold::core::{Failure, Kind, Moment, SlotId};
 use leasehold::session::Session;
 use leasehold::token_manager::{Doom, Outlook, TokenEvent};
 use tokio::sync::broadcast::Receiver;
@@ -18,6 +18,10 @@ use super::Order;
 use crate::command::workstation::{host_name, workstation};
 use crate::config::settings::Settings;
 use crate::ui::Ui;
+
+/// A token's last day is told when it is this near. Most commands have long ended by then, and a token of eight hours is no
+/// incident of each of them.
+const NEAR: Duration = Duration::from_secs(3600);
 
 /// How long what waits is still sent at the end.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -33,6 +37,8 @@ pub(super) struct Alarms<'a> {
     events: Option<Receiver<Event>>,
     watches: HashMap<SlotId, (String, Watch)>,
     outlook: Outlook,
+    /// What is known of the login's last day and was not told yet, and when that is.
+    doom: Option<(Doom, Option<Moment>)>,
     /// None before the first alert: until then there is no thread, and no secret of a sink is read.
     alerts: Option<Alerts>,
 }
@@ -42,7 +48,7 @@ impl<'a> Alarms<'a> {
     pub(super) fn of(order: &'a Order<'a>, session: Option<&Session>, ui: Ui) -> Self {
         let session = session.filter(|_| !order.settings.sinks.is_empty());
         let events = session.map(|session| session.engine().events());
-        Self { order, ui, events, watches: HashMap::new(), outlook: Outlook::default(), alerts: None }
+        Self { order, ui, events, watches: HashMap::new(), outlook: Outlook::default(), doom: None, alerts: None }
     }
 
     /// Tells what happens, until this is dropped.
@@ -83,13 +89,24 @@ impl<'a> Alarms<'a> {
         if let Some(told) = translated(event) {
             self.note(event.slot(), &told, session);
         }
-        let slot = session.login_slot();
-        if event.slot() == slot
-            && is_news(event)
+        if event.slot() == session.login_slot() {
+            self.look_ahead(event, session).await;
+        }
+    }
+
+    /// Tells that the login's token cannot be kept, once its end is near.
+    async fn look_ahead(&mut self, event: &Event, session: &Session) {
+        let (slot, now) = (session.login_slot(), Clock::default().now());
+        if is_news(event)
             && let Some(status) = session.engine().status_of(slot).await
-            && let Some(Doom { message, left }) = self.outlook.learn(&status, Clock::default().now())
+            && let Some(doom) = self.outlook.learn(&status, now)
         {
-            self.note(slot, &TokenEvent::Doomed { message, left }, session);
+            let end = doom.left.map(|left| now + left);
+            self.doom = Some((doom, end));
+        }
+        let is_near = |(_, end): &mut (Doom, Option<Moment>)| end.is_none_or(|end| end - now <= NEAR);
+        if let Some((Doom { message, .. }, end)) = self.doom.take_if(is_near) {
+            self.note(slot, &TokenEvent::Doomed { message, left: end.map(|end| end - now) }, session);
         }
     }
 
