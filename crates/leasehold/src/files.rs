@@ -128,7 +128,12 @@ fn make(place: &Path) -> io::Result<Files> {
     let folder = common.join(format!("{}-{:08x}", std::process::id(), random::number()));
     DirBuilder::new().mode(0o700).create(&folder)?;
     let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(LOCK))?;
-    Ok(Files { folder, links: Vec::new(), _lock: Locked::wait(lock)? })
+    let lock = Locked::wait(lock)?;
+    match folder.join(LOCK).exists() {
+        true => Ok(Files { folder, links: Vec::new(), _lock: lock }),
+        // Before it was locked, another run's sweep took it for a dead run's.
+        false => make(place),
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -146,7 +151,7 @@ fn is_in_memory(_: &Path) -> bool {
 fn sweep(common: &Path) {
     for entry in common.read_dir().into_iter().flatten().flatten() {
         let lock = File::open(entry.path().join(LOCK));
-        if lock.is_ok_and(|lock| Locked::at_once(lock).is_some()) {
+        if let Some(_held) = lock.ok().and_then(Locked::at_once) {
             // What cannot be removed now is removed by the next run.
             let _ = std::fs::remove_dir_all(entry.path());
         }

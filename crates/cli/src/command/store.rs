@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use leasehold::clock;
-use leasehold::core::Failure;
 use leasehold::core::name::{Place, Reference};
+use leasehold::core::{Failure, Kind};
 use leasehold::manifest::{Manifest, Provider};
 use leasehold::workstation::{Choice, Purpose, Workstation};
 use serde_json::{Value, json};
@@ -63,6 +63,10 @@ fn delete(arguments: &StoreDeleteArguments, environment: &Environment, ui: Ui) -
     let manifest = manifest_if_any(&settings)?;
     let needs_server = matches!(place.place(), Place::Vault(_));
     attend(&settings, environment, needs_server, ui, async |workstation| {
+        if workstation.stores().is_seal_key(&place) {
+            return Err(Failure::new(Kind::Invalid, format!("{place} opens the sealed file, and is not deleted"))
+                .hint("seal it anew first: leasehold store rekey"));
+        }
         let found = match arguments.dry_run {
             true => workstation.contains(&place).await?,
             false => workstation.remove(&place).await?,

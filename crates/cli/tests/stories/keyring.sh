@@ -102,6 +102,12 @@ printf canary-orphan | secret-tool store --label=other service agent_vault usern
 exits 7 leasehold doctor --offline --only orphans --store sealed
 answers "no pointer names keyring://agent_vault/api.openai.com/former_key"
 
+# Keys that are moved into the keyring are in the keyring from then on.
+rm "$HOME/.local/state/leasehold/store"
+exits 0 leasehold store migrate --from sealed --to keyring
+echo canary-lost | exits 6 away leasehold set-key openai_pro -
+says 'keys were put in the keyring so far'
+
 # Locked: it is said so by every verb, and nothing goes elsewhere.
 echo canary-kept | leasehold set-key openai_pro - 2>/dev/null
 lock_keyring

@@ -92,6 +92,10 @@ exits 8 leasehold doctor --offline --only sealed-key
 printf %s "$drawn" | secret-tool store --label=back service leasehold username sealed.key
 exits 0 key --provider openai_pro
 
+exits 2 leasehold store delete keyring://leasehold/sealed.key
+says 'opens the sealed file, and is not deleted'
+exits 0 key --provider openai_pro
+
 # It gets another: a passphrase, a key file, and the one that is drawn by default.
 echo 'correct horse' >passphrase
 chmod 644 passphrase
@@ -111,7 +115,7 @@ exits 2 leasehold store rekey --to-key "file://$PWD/tiny"
 says 'its key is shorter than 16 bytes'
 exits 0 key --provider openai_pro
 exits 0 leasehold store rekey --to-key "file://$PWD/drawn"
-says "$PWD/passphrase opens copies of the old file alone"
+says "$PWD/passphrase no longer opens it"
 unset LEASEHOLD_PASSPHRASE_FILE
 export LEASEHOLD_SEALED_KEY="file://$PWD/drawn"
 exits 0 key --provider openai_pro
@@ -127,7 +131,12 @@ unset LEASEHOLD_SEALED_KEY
 exits 0 key --provider openai_pro
 answers_just canary-sealed
 exits 2 leasehold store rekey
-exits 5 env LEASEHOLD_SEALED_FILE="$HOME/none" leasehold store rekey --to-drawn
+exits 5 env LEASEHOLD_SEALED_FILE="$HOME/none" leasehold store rekey --to-key "file://$PWD/none"
+[ ! -e none ] || die 'a key was drawn for no file'
+exits 2 leasehold store rekey --to-drawn
+says 'has this key already'
+exits 2 env LEASEHOLD_SEALED_KEY=keyring://agent_vault/sealed leasehold store list
+says 'the service agent_vault is for the keys of providers'
 unset LEASEHOLD_STORE LEASEHOLD_SEALED_FILE
 
 # What cannot be.

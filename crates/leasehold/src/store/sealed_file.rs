@@ -178,22 +178,26 @@ impl SealedFile {
     ///
     /// # Errors
     ///
-    /// `NotFound`: there is no such file. Otherwise the file is left as it is.
+    /// `NotFound`: there is no such file. `Invalid`: it has this key. Otherwise the file is left as it is.
     pub fn rekey(&self, key: SealKey) -> Answer<'_, ()> {
         self.aside(|file| {
             let _lock = file.lock()?;
-            if !file.path.exists() {
-                return Err(Failure::new(
-                    Kind::NotFound,
-                    format!("there is no sealed file {}", file.path.display()),
-                )
-                .hint("it is made by the first key that is set"));
-            }
+            let present = file.read()?.ok_or_else(|| file.missing())?;
             let new = Self::at(&file.path, key);
+            if seal::open(&present, &new.key, &mut None).is_ok() {
+                return Err(Failure::new(Kind::Invalid, format!("{} has this key already", file.title()))
+                    .hint("name another one; a drawn key is drawn anew once its file is moved away"));
+            }
             let bytes = new.sealed(&file.open()?)?;
             seal::open(&bytes, &new.key, &mut None).map_err(|fault| new.faulty(fault))?;
             new.replace(&bytes)
         })
+    }
+
+    /// There is no such file.
+    pub(crate) fn missing(&self) -> Failure {
+        Failure::new(Kind::NotFound, format!("there is no sealed file {}", self.path.display()))
+            .hint("it is made by the first key that is set")
     }
 
     fn sealed(&self, contents: &Contents) -> Result<Vec<u8>, Failure> {
@@ -455,6 +459,7 @@ mod tests {
         check(key("short"), Kind::Invalid);
         check(SealKey::Missing(Failure::new(Kind::NotFound, "there is none")), Kind::Sealed);
         check(SealKey::Passphrase(Source::Value(Secret::new(""))), Kind::Invalid);
+        check(file.key.clone(), Kind::Invalid);
         for new in [key("another key for tests"), SealKey::Passphrase(Source::Value(Secret::new("horse")))] {
             let old = SealedFile::at(&file.path, file.key.clone());
             now(old.rekey(new.clone())).unwrap();

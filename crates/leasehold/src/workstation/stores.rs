@@ -152,11 +152,23 @@ impl Stores {
 
     /// Notes where a key was put by this pointer, unless somebody had said where.
     pub(super) async fn note_writing(&self, pointer: &Pointer) {
-        if let (Pointer::Plain(_), None, Choice::Store(store)) =
-            (pointer, &self.settings.choice, &self.chosen().await.choice)
+        if let Pointer::Plain(_) = pointer {
+            self.note_keys_in(&self.chosen().await.choice).await;
+        }
+    }
+
+    /// Notes that keys were put in this store, if plain pointers mean it and nobody had said so.
+    pub async fn note_keys_in(&self, choice: &Choice) {
+        if let (None, Choice::Store(store)) = (&self.settings.choice, choice)
+            && self.chosen().await.choice == *choice
         {
             self.note().write(*store);
         }
+    }
+
+    /// Whether the sealed file is opened with what is at this place.
+    pub fn is_seal_key(&self, place: &Reference) -> bool {
+        matches!(&self.settings.seal, Seal::Key(key) if key == place)
     }
 
     /// One of the stores, opened for reading, or for writing as well.
@@ -202,9 +214,14 @@ impl Stores {
     ///
     /// # Errors
     ///
-    /// `NotFound`: there is no sealed file. Otherwise that of the sealed file, which is left as it is.
+    /// `NotFound`: there is no sealed file. `Invalid`: it has this key. Otherwise that of the sealed file, which is left as it
+    /// is.
     pub async fn rekey(&self, to: &Seal) -> Result<(), Failure> {
         let old = self.sealed().await;
+        if !self.settings.sealed_file.exists() {
+            return Err(old.missing());
+        }
+        // No key is drawn for a file that cannot be opened.
         old.list(SERVICE).await?;
         self.draw(to).await?;
         old.rekey(to.key(&self.keyring()).await).await

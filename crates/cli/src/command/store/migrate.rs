@@ -40,6 +40,7 @@ pub(super) fn migrate(
             }
         });
         if !arguments.dry_run && migrated.failure.is_none() {
+            workstation.stores().note_keys_in(&arguments.to).await;
             tell_pointers(workstation, arguments, manifest.as_ref(), ui).await;
         }
         end(arguments, migrated)

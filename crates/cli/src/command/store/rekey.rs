@@ -33,7 +33,8 @@ pub(super) fn rekey(
         });
         ui.note(&from_now_on(&to));
         if let Some(old) = stores.settings().seal.file().filter(|old| Some(*old) != to.file()) {
-            ui.note(&format!("{} opens copies of the old file alone; delete it with them", old.display()));
+            let old = old.display();
+            ui.note(&format!("{old} no longer opens it; delete {old} with the old file's copies, if it opens nothing else"));
         }
         Ok(Exit::OK)
     })
@@ -57,7 +58,7 @@ fn absolute(file: &Path) -> PathBuf {
 fn from_now_on(to: &Seal) -> String {
     let set = |variable: &str, name: &str, value: &str| {
         format!(
-            "to open it, set {variable}={value}, or {name} = \"{value}\" under [workstation] in the user's configuration"
+            "to open it, set {variable}={value}, or {name} = \"{value}\" under [workstation] in the user's configuration, and no other key or passphrase"
         )
     };
     match (to, to.file()) {
