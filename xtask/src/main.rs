@@ -44,7 +44,7 @@ Usage: cargo xtask COMMAND
   fuzz [--seconds N] [TARGET]
                            what comes from outside, fuzzed, 20 s each
   mutants [FILE..]         plants faults in the code that decides: the tests have to catch them
-  reliability              every fault and campaign: writes docs/reliability.md
+  reliability [--page]     every fault and campaign: writes docs/reliability.md; --page of what was measured last
   bench [--rounds N]       leasehold beside the server's own tools: writes docs/benchmarks.md and its picture
   check                    what CI wants of each commit: fmt, clippy, doc, deny, tidy, unit tests
   tidy                     the rules of the house that no other tool knows

@@ -328,7 +328,8 @@ fn long_row_20_what_is_huge_is_not_taken() {
     stage.server.api("POST", "auth/token/revoke-accessor", Some(json!({ "accessor": accessor })));
     soon("the refusal of the file", || run.said().contains("it is larger than").then_some(()));
     let whole = peak(&run) - before;
-    assert!(whole <= 20 << 10, "{answer} and {whole} KiB more");
+    // An answer may have 8 MiB, and is there twice while its buffer grows; the allocator may keep one of before.
+    assert!(whole <= 32 << 10, "{answer} and {whole} KiB more");
     record(
         "20b",
         &format!(
