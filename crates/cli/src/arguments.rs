@@ -66,12 +66,15 @@ impl Arguments {
 /// What stands in place of a text that may be a secret.
 const MASK: &str = "..";
 
-/// The error without texts that may be secrets: a word too many, and what looks like a key.
+/// The error without texts that may be secrets: a word too many, a value that is none, and what looks like a key.
 fn masked(mut error: clap::Error) -> clap::Error {
     let is_surplus = error.kind() == ErrorKind::UnknownArgument;
+    let is_refused = error.kind() == ErrorKind::ValueValidation;
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
         let Some(ContextValue::String(text)) = error.get(kind) else { continue };
-        if looks_like_a_key(text) || (is_surplus && !text.starts_with('-')) {
+        let is_word = is_surplus && !text.starts_with('-');
+        let is_value = is_refused && kind == ContextKind::InvalidValue;
+        if is_word || is_value || looks_like_a_key(text.trim_start_matches('-')) {
             error.insert(kind, ContextValue::String(MASK.into()));
             error.remove(ContextKind::Suggested);
         }

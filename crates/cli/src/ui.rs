@@ -6,10 +6,13 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
 
 use leasehold::child::{ChildSignal, Signals};
 use leasehold::core::{Failure, Kind, Secret};
-use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{FlushArg, LocalFlags, SetArg, Termios, tcflush, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -168,18 +171,20 @@ pub(crate) fn secret(secret: &Secret, newline: bool) -> Result<(), Failure> {
 
 /// Asks for a secret at the terminal; what is typed is not shown. If a signal to end comes first, it is that.
 pub(crate) async fn ask_secret(prompt: &str) -> Result<Result<Secret, ChildSignal>, Failure> {
-    let failed = |error: io::Error| {
-        Failure::new(Kind::Invalid, format!("cannot ask at the terminal: {error}"))
-            .hint("pipe the secret to standard input, and say `-`")
-    };
     let mut signals = Signals::listen()?;
-    let terminal = Blind::open().map_err(failed)?;
-    let typed = terminal.ask(prompt).map_err(failed)?;
+    let terminal = Blind::open().map_err(|error| unasked(&error))?;
+    let typed = terminal.ask(prompt).map_err(|error| unasked(&error))?;
     tokio::select! {
-        typed = typed => typed.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())).map(Ok).map_err(failed),
+        typed = typed => typed.unwrap_or_else(|_| Err(unasked(&io::ErrorKind::BrokenPipe.into()))).map(Ok),
         signal = signals.next_end() => Ok(Err(signal)),
     }
 }
+
+fn unasked(error: &io::Error) -> Failure {
+    Failure::new(Kind::Invalid, format!("cannot ask at the terminal: {error}")).hint(PIPE)
+}
+
+const PIPE: &str = "pipe the secret to standard input, and say `-`";
 
 /// The terminal, which does not show what is typed until this is dropped. Nobody else changes it meanwhile, so that a
 /// signal at any moment finds it as it was before.
@@ -200,21 +205,57 @@ impl Blind {
     }
 
     /// Asks; what is typed comes from a thread that is none of the runtime, whose end would wait for it.
-    fn ask(&self, prompt: &str) -> io::Result<oneshot::Receiver<io::Result<Secret>>> {
+    fn ask(&self, prompt: &str) -> io::Result<oneshot::Receiver<Result<Secret, Failure>>> {
         (&self.terminal).write_all(format!("{prompt}: ").as_bytes())?;
         let reader = self.terminal.try_clone()?;
         let (teller, typed) = oneshot::channel();
-        std::thread::spawn(move || {
-            let typed = rpassword::ConfigBuilder::new().input_reader(reader).output_discard().build();
-            teller.send(rpassword::read_password_with_config(typed).map(Secret::new))
-        });
+        std::thread::spawn(move || teller.send(one_line(&reader)));
         Ok(typed)
+    }
+}
+
+/// The line that is typed. Of a text that is pasted with more lines it would be a part that looks like all of it.
+fn one_line(reader: &File) -> Result<Secret, Failure> {
+    let typed = reader.try_clone().and_then(|reader| {
+        let input = rpassword::ConfigBuilder::new().input_reader(reader).output_discard().build();
+        rpassword::read_password_with_config(input).map(Secret::new)
+    });
+    let secret = typed.map_err(|error| unasked(&error))?;
+    match has_more(reader).map_err(|error| unasked(&error))? {
+        false => Ok(secret),
+        true => {
+            Err(Failure::new(Kind::Invalid, "what was typed has several lines; nothing was stored")
+                .hint(PIPE))
+        }
+    }
+}
+
+/// How long the next piece of a text that is pasted may take, in milliseconds.
+const PASTING: u16 = 50;
+
+/// Takes what comes right behind a line; whether there is anything but blanks. Nothing of it is left for a shell to run.
+fn has_more(mut terminal: &File) -> io::Result<bool> {
+    let mut piece = Zeroizing::new([0; 4096]);
+    let mut has_more = false;
+    loop {
+        let mut waits = [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut waits, PollTimeout::from(PASTING)) {
+            Ok(0) => return Ok(has_more),
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        match terminal.read(&mut *piece)? {
+            0 => return Ok(has_more),
+            read => has_more |= !piece[..read].trim_ascii().is_empty(),
+        }
     }
 }
 
 impl Drop for Blind {
     fn drop(&mut self) {
-        // It may have hung up.
+        // It may have hung up. What was typed and not read is no command of a shell.
+        let _ = tcflush(&self.terminal, FlushArg::TCIFLUSH);
         let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before);
         let _ = (&self.terminal).write_all(b"\n");
     }

@@ -213,7 +213,7 @@ fn a_token_with_a_last_day_is_an_incident_from_the_beginning_and_its_end_says_so
     let (stage, told) = (Stage::new(), Told::new());
     let home = stage.home();
     told.configure(&home);
-    let token = stage.server.token(json!({ "ttl": "4s", "renewable": false, "policies": ["app"] }));
+    let token = stage.server.token(json!({ "ttl": "10s", "renewable": false, "policies": ["app"] }));
     let words = ["leasehold", "run", "--env", PASSWORD, "--", "sh", "-c", WAIT];
     let mut command = home.command(&words);
     let mut run = home.start(command.env("VAULT_TOKEN", &token).env_remove("VAULT_ROLE_ID"));

@@ -141,6 +141,38 @@ fn blanks_around_a_key_are_left_out_and_that_is_told() {
 }
 
 #[test]
+fn what_is_typed_where_no_key_belongs_is_not_shown() {
+    let home = Home::new();
+    let key = format!("sk-proj-{}", canary("typed"));
+    let check = |words: &[&str]| {
+        let outcome = home.run(words, b"k").is(2);
+        let told = outcome.err + &outcome.out;
+        assert!(told.contains("'..'") && !told.contains("hunter2") && !told.contains("typed"), "{told}");
+    };
+    check(&["store", "rekey", "--to-key", "correct-horse-hunter2"]);
+    check(&["store", "migrate", "--from", "hunter2", "--to", "sealed"]);
+    check(&["set-key", "openai_pro", &format!("--{key}"), "-"]);
+    check(&["set-key", "openai_pro", &format!("---{key}"), "-"]);
+    check(&["set-key", "openai_pro", "-", "hunter2"]);
+}
+
+#[test]
+fn the_hint_is_about_the_place_that_is_missing() {
+    let home = Home::new();
+    home.run(&["set-key", "openai_pro", "-"], b"key").is(0);
+    let check = |flags: &[&str], missing: &str, hint: Option<&str>| {
+        let outcome = home.run(&[&["run"], flags, &["--", "true"]].concat(), b"").is(125).says(missing);
+        assert_eq!(outcome.err.split_once("hint: ").map(|(_, hint)| hint.trim_end()), hint, "{flags:?}");
+    };
+    check(&["--provider", "openai_pro", "--env", "X=env://NOPE"], "the variable NOPE is not set", None);
+    let set = "set it: leasehold set-key openrouter";
+    check(&["--provider", "openrouter"], "api.openrouter.ai/default", Some(set));
+    check(&["--provider", "openai_pro", "--provider", "openrouter"], "api.openrouter.ai/default", Some(set));
+    home.manifest(r#"{"providers": {"a": {"vault_key": "env://NOPE", "env_var": "KEY"}}}"#);
+    check(&["--provider", "a"], "the variable NOPE is not set", Some("put it into the variable NOPE"));
+}
+
+#[test]
 fn a_missing_manifest_is_made_where_it_was_looked_for() {
     let home = Home::new();
     let hint = format!("leasehold init --manifest '{}'", home.path("new/m n.json").display());

@@ -193,6 +193,27 @@ fn after_a_prompt_for_a_key_the_terminal_shows_what_is_typed() {
 }
 
 #[test]
+fn a_key_of_several_lines_is_not_stored_and_no_line_of_it_is_run() {
+    in_each_shell(|home, terminal| {
+        terminal.write("leasehold init --manifest m.json\n");
+        terminal.prompts(0);
+        let paste = |text: &str, code: u8| {
+            terminal.write("leasehold set-key --manifest m.json --store sealed openai_pro\n");
+            terminal.wait_for("Key of openai_pro (not shown): ");
+            terminal.write(text);
+            terminal.prompts(code);
+        };
+        paste("key\n\n", 0);
+        paste("-----BEGIN KEY-----\ntouch ran\n-----END KEY-----\n", 2);
+        paste(&format!("line\n{}", "touch ran\n".repeat(300)), 2);
+        let run = "leasehold run --manifest m.json --store sealed --provider openai_pro -- sh -c";
+        terminal.write(&format!("{run} 'echo [$OPENAI_API_KEY]'\n"));
+        terminal.wait_for("\n[key]\r");
+        assert!(!home.path("ran").exists());
+    });
+}
+
+#[test]
 fn ctrl_backslash_ends_the_child_and_its_code_is_told() {
     in_each_shell(|home, terminal| {
         type_run(terminal, &format!("{HELLO}; exec sleep 60"), "");

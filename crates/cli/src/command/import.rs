@@ -28,7 +28,7 @@ pub(crate) fn import(
     ui: Ui,
 ) -> Result<Exit, Failure> {
     let desk = Desk::open(&arguments.common, environment)?;
-    let file = file(arguments)?;
+    let file = file(arguments, &desk)?;
     let concerned = desk.manifest.providers().iter().filter(|provider| {
         file.variables().iter().any(|variable| provider.env_var.as_deref() == Some(&*variable.name))
     });
@@ -55,14 +55,17 @@ pub(crate) fn import(
 }
 
 /// The file, or the text of standard input.
-fn file(arguments: &ImportArguments) -> Result<EnvFile, Failure> {
+fn file(arguments: &ImportArguments, desk: &Desk) -> Result<EnvFile, Failure> {
     match is_stdin(arguments) {
         false => EnvFile::load(&arguments.env_file),
         true if arguments.delete_file => {
             Err(Failure::new(Kind::Invalid, "standard input cannot be deleted")
                 .hint("leave out --delete-file"))
         }
-        true => EnvFile::of_text(Path::new(&shown(arguments)), ui::secret_from_stdin(LONGEST)?),
+        true => {
+            desk.take_lines()?;
+            EnvFile::of_text(Path::new(&shown(arguments)), ui::secret_from_stdin(LONGEST)?)
+        }
     }
 }
 

@@ -191,10 +191,7 @@ impl<'a> Order<'a> {
             None => HashMap::new(),
         };
         let interval = self.refresh_interval.unwrap_or(REFRESH);
-        match (Sources::open(bindings, keys, credentials, here.clone(), interval, ui).await, &self.wanted) {
-            (Err(failure), Some(wanted)) => Err(wanted.explain(failure, &here).await),
-            (outcome, _) => outcome,
-        }
+        Sources::open(bindings, keys, credentials, here, interval, ui).await
     }
 
     fn policy(&self) -> Policy {

@@ -64,8 +64,11 @@ fn delete(arguments: &StoreDeleteArguments, environment: &Environment, ui: Ui) -
     let needs_server = matches!(place.place(), Place::Vault(_));
     attend(&settings, environment, needs_server, ui, async |workstation| {
         if workstation.stores().is_seal_key(&place) {
-            return Err(Failure::new(Kind::Invalid, format!("{place} opens the sealed file, and is not deleted"))
-                .hint("seal it anew first: leasehold store rekey"));
+            return Err(Failure::new(
+                Kind::Invalid,
+                format!("{place} opens the sealed file, and is not deleted"),
+            )
+            .hint("seal it anew first: leasehold store rekey"));
         }
         let found = match arguments.dry_run {
             true => workstation.contains(&place).await?,

@@ -3,11 +3,11 @@
 use leasehold::core::{Failure, Kind};
 use leasehold::manifest::Provider;
 use leasehold::probe::Verdict;
-use leasehold::workstation::{Fault, KeyState, Trial};
+use leasehold::workstation::{Elsewhere, Fault, KeyState, Trial, Workstation};
 use serde_json::{Value, json};
 
 use super::pretty;
-use super::workstation::{Desk, how_to_set, now, tell_failures};
+use super::workstation::{Desk, how_to_have, now, tell_failures};
 use crate::arguments::workstation::TestArguments;
 use crate::config::environment::Environment;
 use crate::exit::Exit;
@@ -28,7 +28,7 @@ pub(crate) fn test(arguments: &TestArguments, environment: &Environment, ui: Ui)
             (true, [one], 1) => pretty(&one.object()),
             (true, ..) => pretty(&json!({"results": results.iter().map(Tested::object).collect::<Vec<_>>()})),
         });
-        tell(ui, &results);
+        tell(ui, &results, workstation).await;
         Ok(worst(&results))
     })
 }
@@ -106,11 +106,13 @@ impl Tested<'_> {
 }
 
 /// Failures of stores, and what can be done where a key is missing.
-fn tell(ui: Ui, results: &[Tested<'_>]) {
+async fn tell(ui: Ui, results: &[Tested<'_>], workstation: &Workstation<'_>) {
     tell_failures(ui, results.iter().map(|tested| (tested.provider, tested.trial.as_ref().err())));
     let is_missing = |tested: &&Tested<'_>| tested.faults().contains(&Fault::MissingSecret);
-    for tested in results.iter().filter(is_missing) {
-        ui.note(&format!("{} has no key; {}", tested.provider.name, how_to_set(tested.provider)));
+    let missing: Vec<_> = results.iter().filter(is_missing).map(|tested| tested.provider).collect();
+    let elsewhere = if missing.is_empty() { Elsewhere::default() } else { workstation.elsewhere().await };
+    for provider in missing {
+        ui.note(&format!("{} has no key; {}", provider.name, how_to_have(provider, &elsewhere)));
     }
 }
 

@@ -9,7 +9,7 @@ use leasehold::core::name::{Place, Reference};
 use leasehold::core::{Failure, Kind};
 use leasehold::manifest::{Manifest, Pointer, Provider};
 use leasehold::store::ServerStore;
-use leasehold::workstation::{Stores, Workstation};
+use leasehold::workstation::{Elsewhere, Stores, Workstation};
 use serde_json::json;
 
 use super::{block_on, in_session, pretty, settings_at};
@@ -33,6 +33,17 @@ impl Desk {
         let settings = settings_at(&common.connection, &common.workstation, environment)?;
         let manifest = manifest(&settings)?;
         Ok(Self { settings, manifest, environment: environment.clone() })
+    }
+
+    /// Reads what the settings take from standard input, a line each, so that the rest is for what is read of it next.
+    pub(crate) fn take_lines(&self) -> Result<(), Failure> {
+        self.settings.workstation.stores(&self.settings.state_dir)?;
+        let mut providers = self.manifest.providers().iter();
+        if providers.any(|provider| is_on_server(provider, &self.settings)) {
+            // What is wrong with a login is told where one is needed.
+            let _ = self.settings.identity();
+        }
+        Ok(())
     }
 
     /// Does something with the keys of these providers, in a session with the server if one of them is there.
@@ -133,6 +144,11 @@ pub(crate) fn how_to_set(provider: &Provider) -> String {
             format!("set it: leasehold set-key {}", provider.name)
         }
     }
+}
+
+/// What to do about a provider's key that is missing.
+pub(crate) fn how_to_have(provider: &Provider, elsewhere: &Elsewhere) -> String {
+    elsewhere.hint(provider).unwrap_or_else(|| how_to_set(provider))
 }
 
 /// Tells why keys could not be read. What is true of a store as a whole is told once, of the first of its keys.

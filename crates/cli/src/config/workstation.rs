@@ -120,14 +120,15 @@ pub(crate) fn parse_key(text: &str) -> Result<Reference, Trouble> {
     let reference = Reference::parse(text).map_err(|_| Trouble::unseen(KEY_PLACES))?;
     match reference.place() {
         // A key among those that it seals would be taken for one of them: moved into the file, and locked in there.
-        Place::Stored(StoreKind::Keyring, entry) if &*entry.service == SERVICE => Err(Trouble::unseen(AMONG_KEYS)),
+        Place::Stored(StoreKind::Keyring, entry) if &*entry.service == SERVICE => {
+            Err(Trouble::unseen(AMONG_KEYS))
+        }
         Place::File(_) | Place::Stored(StoreKind::Keyring, _) => Ok(reference),
         _ => Err(Trouble::unseen(KEY_PLACES)),
     }
 }
 
-const AMONG_KEYS: &str =
-    "the service agent_vault is for the keys of providers: name another one, such as keyring://leasehold/sealed-key";
+const AMONG_KEYS: &str = "the service agent_vault is for the keys of providers: name another one, such as keyring://leasehold/sealed-key";
 
 const KEY_PLACES: &str = "the sealed file's key is at a file:///path or a keyring://SERVICE/NAME";
 

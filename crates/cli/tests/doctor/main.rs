@@ -385,7 +385,8 @@ fn a_key_in_another_store_is_found_there() {
     host.set("LEASEHOLD_STORE", "sealed");
     host.set_key("a");
     let report = host.doctor(&["--store", "keyring", "--only", "secret"]);
-    let migrate = "the sealed file has it: leasehold store migrate --from sealed --to keyring";
+    let migrate =
+        "the sealed file has it: leasehold store migrate --from sealed --to keyring --delete-source";
     report.exits(8).expect("secret:a", "failure", migrate);
 }
 

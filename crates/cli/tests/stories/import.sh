@@ -107,6 +107,17 @@ says 'standard input:1: neither a comment nor NAME=VALUE'
 echo | exits 2 leasehold import --env-file - --yes --delete-file
 says 'standard input cannot be deleted'
 
+# A passphrase from the same pipe is its first line, as with set-key.
+(
+    export LEASEHOLD_STORE=sealed LEASEHOLD_SEALED_FILE="$HOME/other" LEASEHOLD_PASSPHRASE_FILE=-
+    printf 'correct horse\ncanary-first' | exits 0 leasehold set-key openai_pro -
+    printf 'correct horse\nOPENAI_API_KEY=canary-second\n' | exits 0 leasehold import --env-file - --yes
+    answers 'replace'
+    echo OPENAI_API_KEY=canary-third | exits 2 leasehold import --env-file - --yes
+    says 'nothing in standard input belongs to a provider'
+    exits 3 leasehold import --env-file - --yes </dev/null
+)
+
 # Nor is it guessed which of two providers is meant.
 cp "$HOME/.config/ai/ai_agents/manifest.json" kept
 sed -i 's/OPENROUTER_API_KEY/OPENAI_API_KEY/' "$HOME/.config/ai/ai_agents/manifest.json"

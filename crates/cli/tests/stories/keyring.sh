@@ -61,6 +61,8 @@ echo canary-lost | exits 6 away leasehold set-key openai_pro -
 says "$bar"
 says '--store sealed'
 exits 6 away leasehold delete-key openai_pro
+exits 5 away leasehold test --offline openai_pro
+says "openai_pro has no key; $bar"
 echo 'OPENAI_API_KEY=canary-lost' >.env
 exits 6 away leasehold import --env-file .env --yes
 exits 125 away leasehold run --provider openai_pro -- true
@@ -88,14 +90,20 @@ nowhere canary-lost
 echo canary-here | exits 0 away leasehold set-key openai_pro - --store sealed
 exits 0 away leasehold run --provider openai_pro -- 'echo "$OPENAI_API_KEY"'
 answers_just canary-here
+says "warning: $bar"
+says 'the key of openai_pro is from the sealed file, and may be an old one'
+exits 0 away leasehold run --store sealed --provider openai_pro -- true
+! grep -q 'old one' "$HOME/said" || die 'warned of what was asked for'
+exits 0 leasehold run --provider openai_pro -- true
+! grep -q 'old one' "$HOME/said" || die 'warned of a keyring that is there'
 exits 6 away leasehold delete-key openai_pro
 
 # The other way round: the desktop comes after the keys.
 leasehold delete-key openai_pro >/dev/null
 exits 125 leasehold run --provider openai_pro -- true
-says 'hint: the sealed file has it: leasehold store migrate --from sealed --to keyring'
+says 'hint: the sealed file has it: leasehold store migrate --from sealed --to keyring --delete-source'
 exits 125 leasehold run --strict-priority -- true
-says 'hint: openai_pro: the sealed file has it: leasehold store migrate --from sealed --to keyring'
+says 'hint: openai_pro: the sealed file has it: leasehold store migrate --from sealed --to keyring --delete-source'
 
 # What was left in the keyring is told, also where the sealed file is asked for.
 printf canary-orphan | secret-tool store --label=other service agent_vault username api.openai.com/former_key

@@ -3,8 +3,9 @@
 /// How keys of well-known services begin, how many characters follow at the least, and whose they are, as these services
 /// document their keys (GitHub, GitLab, Stripe, Slack and HashiCorp list them; others show one). Sorted.
 ///
-/// Of beginnings that a name could have too, as `npm_`, nearly all of a key has to follow. What has no beginning of its
-/// own, as a secret key of AWS, is [random](is_random) at the most.
+/// Of beginnings that a name could have too, as `npm_`, nearly all of a key has to follow. A batch token is encrypted, and
+/// the number of the key that it is encrypted with comes first: four bytes, of which three are zero. What has no beginning of
+/// its own, as a secret key of AWS, is [random](is_random) at the most.
 pub(super) const BEGINNINGS: [(&str, usize, &str); 62] = [
     ("AIza", 20, "Google, Gemini"),
     ("AKIA", 16, "AWS"),
@@ -12,7 +13,7 @@ pub(super) const BEGINNINGS: [(&str, usize, &str); 62] = [
     ("ATATT3", 20, "Atlassian"),
     ("GOCSPX-", 20, "Google, of a client"),
     ("SG.", 20, "SendGrid"),
-    ("b.", 24, "Vault before 1.10 and OpenBao, batch token"),
+    ("b.AAAA", 20, "Vault before 1.10 and OpenBao, batch token"),
     ("csk-", 20, "Cerebras"),
     ("dckr_oat_", 20, "Docker, of an organization"),
     ("dckr_pat_", 20, "Docker"),
@@ -71,11 +72,13 @@ pub(super) const BEGINNINGS: [(&str, usize, &str); 62] = [
 ];
 
 /// What of a key follows its beginning, as in a class of a regular expression.
-pub(super) const FOLLOWING: &str = "0-9A-Za-z_-";
+const FOLLOWING: &str = "0-9A-Za-z_-";
+/// What follows a beginning that a host could have too, as `s.example.com`.
+const LETTERS: &str = "0-9A-Za-z";
 /// What does not stand before a key: behind it what looks like one is a part of a word, as in `risk-`.
 pub(super) const JOINED: &str = "0-9A-Za-z_.-";
-/// A key has at least one of these. A name of small letters and dashes is none.
-pub(super) const TELLING: &str = "0-9A-Z";
+/// A key has at least one of these behind its beginning. A name of small letters and dashes is none.
+const TELLING: &str = "0-9A-Z";
 
 /// The shortest text that is taken for random.
 const LONG: usize = 32;
@@ -95,17 +98,38 @@ pub fn looks_like_a_key(text: &str) -> bool {
     has_known_beginning(text) || is_random(text)
 }
 
+/// What may follow a beginning, as in a class of a regular expression.
+fn following(beginning: &str) -> &'static str {
+    if matches!(beginning, "r." | "s.") { LETTERS } else { FOLLOWING }
+}
+
+/// Regular expressions that all match a text in which [a key begins](has_known_beginning): the one says how long it is, the
+/// other that it has what tells it from a name. The rare text with two names of which each has one is a key to them.
+pub(super) fn patterns() -> [String; 2] {
+    let begin = format!("(^|[^{JOINED}])");
+    let dotted = |beginning: &str| beginning.replace('.', r"\.");
+    let long = BEGINNINGS
+        .map(|(beginning, least, _)| format!("{}[{}]{{{least},}}", dotted(beginning), following(beginning)));
+    let telling = BEGINNINGS.map(|(beginning, ..)| dotted(beginning)).join("|");
+    [format!("{begin}({})", long.join("|")), format!("{begin}({telling})[{FOLLOWING}]*[{TELLING}]")]
+}
+
 /// Whether a key with a well-known beginning is in a text.
 pub(super) fn has_known_beginning(text: &str) -> bool {
-    let is_telling = text.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
     let is_joined = |at: usize| text[..at].ends_with(|c: char| is_following(c) || c == '.');
     let begins = |at: usize| {
         BEGINNINGS.iter().any(|(beginning, least, _)| {
-            let rest = text[at..].strip_prefix(beginning);
-            rest.is_some_and(|rest| rest.chars().take_while(|c| is_following(*c)).count() >= *least)
+            text[at..].strip_prefix(beginning).is_some_and(|rest| is_rest_of_key(beginning, *least, rest))
         })
     };
-    is_telling && text.char_indices().any(|(at, _)| !is_joined(at) && begins(at))
+    text.char_indices().any(|(at, _)| !is_joined(at) && begins(at))
+}
+
+/// Whether enough follows a beginning, and what tells a key from a name.
+fn is_rest_of_key(beginning: &str, least: usize, text: &str) -> bool {
+    let is_plain = following(beginning) == LETTERS;
+    let end = text.find(|c| !is_following(c) || (is_plain && matches!(c, '_' | '-'))).unwrap_or(text.len());
+    end >= least && text[..end].bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }
 
 fn is_following(letter: char) -> bool {
@@ -163,7 +187,11 @@ mod tests {
     fn beginnings_are_sorted_and_each_is_known_by_itself() {
         assert!(BEGINNINGS.is_sorted_by(|a, b| a.0 < b.0));
         for (beginning, least, _) in BEGINNINGS {
-            let key = |length: usize| format!("{beginning}{}", &"0a-1B_2c3D4e5F6g7H8i9J".repeat(2)[..length]);
+            let rest = match following(beginning) {
+                FOLLOWING => "0a-1B_2c3D4e5F6g7H8i9J",
+                _ => "0a1B2c3D4e5F6g7H8i9J",
+            };
+            let key = |length: usize| format!("{beginning}{}", &rest.repeat(2)[..length]);
             for text in [key(least), format!("x: {}", key(least)), format!("a/{}?b=c", key(least))] {
                 assert!(has_known_beginning(&text), "{text}");
             }
@@ -191,6 +219,8 @@ mod tests {
             "ghu_Qk81vTzR0pXw52LdYc3mQk81vTzR0pXw52Ld",
             "sk_9f86d081884c7d659a2feaa0c55ad0159f86d081884c7d65",
             "s.Qk81vTzR0pXw52LdYc3mQk81",
+            "s.Qk81vTzR0pXw52LdYc3mQk81.nSpc1",
+            "b.AAAAAQKq8_-yVx0mKd83LrTzWb71cHsNf5uAeGo4",
             "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIn0.x",
             // Hexadecimal, base64 with a secret key of AWS, base64url, capitals and digits.
             "0123456789abcdef0123456789abcdef",
@@ -217,6 +247,10 @@ mod tests {
             "1B4E28BA-2FA1-11D2-883F-0016D3CCA427",
             "sk-8",
             "sk-the-key-of-our-team-in-berlin",
+            "OpenAI/sk-the-key-of-our-team-in-berlin",
+            "b.azure-openai-production-eastus2",
+            "https://s.openai-gateway-of-team-berlin-2.example.com",
+            "r.a-provider-with-a-name-as-long-as-2-keys",
             "risk-0123456789abcdef0123",
             "https://s.example.com/v1",
             "https://api.eu1.k8s.example.com:8443/v1beta2/models/gpt-4.1-mini",

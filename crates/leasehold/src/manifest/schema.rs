@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::check::{FIELDS, Field, TEXTS};
-use super::key::{BEGINNINGS, FOLLOWING, JOINED, TELLING};
+use super::key::patterns;
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Where it is shipped.
@@ -105,15 +105,10 @@ fn other() -> Value {
 
 /// What looks like a key, as far as that can be told by how it begins.
 fn key() -> Value {
-    let keys = BEGINNINGS
-        .map(|(beginning, least, _)| format!("{}[{FOLLOWING}]{{{least},}}", beginning.replace('.', r"\.")));
     json!({
         "description": "A key, which has no place in a manifest.",
         "type": "string",
-        "allOf": [
-            { "pattern": format!("[{TELLING}]") },
-            { "pattern": format!("(^|[^{JOINED}])({})", keys.join("|")) },
-        ],
+        "allOf": patterns().map(|pattern| json!({ "pattern": pattern })),
     })
 }
 
@@ -233,7 +228,12 @@ mod tests {
             (r#""vault_key":"keyring://agent_vault/sk-0123456789abcdefghij""#, false),
             (r#""vault_key":"risk-0123456789abcdefghij""#, true),
             (r#""vault_key":"sk-the-key-of-our-team""#, true),
+            (r#""vault_key":"OpenAI/sk-the-key-of-our-team-in-berlin""#, true),
+            (r#""vault_key":"OpenAI/sk-the-key-of-our-team-in-berlin-2""#, false),
             (r#""vault_key":"s.0123456789abcdefghijklmn""#, false),
+            (r#""vault_key":"b.azure-openai-production-eastus2""#, true),
+            (r#""vault_key":"b.AAAAAQKq8_-yVx0mKd83LrTz""#, false),
+            (r#""endpoint":"https://s.openai-gateway-of-team-berlin-2.example.com""#, true),
             (r#""models":["x",{"digest":"9f86d081884c7d659a2feaa0c55ad015"}]"#, true),
             (r#""models":{"sk-0123456789abcdefghij":1}"#, false),
             (r#""vault_key":"a\tb""#, false),

@@ -60,7 +60,7 @@ impl Elsewhere {
 
     fn migration(&self, from: StoreKind) -> String {
         let (holder, from, to) = (Choice::Store(from), from.scheme(), &self.chosen);
-        format!("{holder} has it: leasehold store migrate --from {from} --to {to}")
+        format!("{holder} has it: leasehold store migrate --from {from} --to {to} --delete-source")
     }
 }
 

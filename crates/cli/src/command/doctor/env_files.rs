@@ -65,8 +65,7 @@ fn keys(file: &Path, of_providers: &[&str]) -> Result<Vec<String>, Failure> {
     let is_script = file.ends_with(SCRIPT);
     let holds_key = |variable: &Variable| match &variable.value {
         Ok(value) => is_key(value, of_providers.contains(&variable.name.as_str())),
-        // A script asks somebody for the key there.
-        Err(_) => !is_script && of_providers.contains(&variable.name.as_str()),
+        Err(_) => of_providers.contains(&variable.name.as_str()),
     };
     let mut variables = match is_script {
         true => of_script(file)?,
@@ -85,7 +84,17 @@ fn is_key(value: &Secret, is_of_provider: bool) -> bool {
 fn of_script(file: &Path) -> Result<Vec<Variable>, Failure> {
     let text = Source::File(file.to_owned()).read_whole()?;
     let lines = text.expose().lines();
-    Ok(lines.flat_map(|line| env_file::parse(line).unwrap_or_default()).collect())
+    Ok(lines
+        .flat_map(|line| {
+            env_file::parse(line).unwrap_or_default().into_iter().filter(|_| !is_asked_for(line))
+        })
+        .collect())
+}
+
+/// Whether a line takes its value from elsewhere: from a command, or as a whole from another variable.
+fn is_asked_for(line: &str) -> bool {
+    let value = line.split_once('=').map_or("", |(_, value)| value);
+    line.contains("$(") || line.contains('`') || value.trim_start_matches(['"', ' ']).starts_with('$')
 }
 
 #[cfg(test)]
@@ -115,6 +124,10 @@ mod tests {
         };
         check("use flake\nif has pass; then\n  export KEY=canary\nfi\n", &["KEY"]);
         check("export KEY=$(pass show key)\nexport KEY=\"`pass`\"\nKEY=\nPATH_add bin\n", &[]);
+        check("export KEY=$OTHER\nexport KEY=\"${OTHER:-}\"\n", &[]);
+        check("KEY=canary; export KEY\n", &["KEY"]);
+        check("export KEY=canary PATH=x\n", &["KEY"]);
+        check("KEY=canary$1; export KEY\n", &["KEY"]);
         check("OTHER='it is\nnot closed\nKEY=canary", &["KEY"]);
         check("A=1 # KEY=canary", &[]);
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use leasehold::core::name::{Place, Reference};
 use leasehold::core::{Failure, Fields, Kind, Secret};
-use leasehold::manifest::{Manifest, Provider};
+use leasehold::manifest::{Manifest, Pointer, Provider};
 use leasehold::workstation::{Pick, Workstation, check_key};
 
 use super::bindings::Bindings;
 use crate::arguments::run::RunArguments;
 use crate::command::values::one;
-use crate::command::workstation::{how_to_set, is_on_server, manifest, manifest_if_any, now};
+use crate::command::workstation::{how_to_have, how_to_set, is_on_server, manifest, manifest_if_any, now};
 use crate::config::settings::Settings;
 use crate::ui::Ui;
 
@@ -77,17 +77,6 @@ impl Wanted {
         Ok(keys)
     }
 
-    /// A failure to have what was bound, with what to do about a key that is not set.
-    pub(super) async fn explain(&self, failure: Failure, workstation: &Workstation<'_>) -> Failure {
-        match self.named().as_deref() {
-            Ok([provider]) if failure.kind() == Kind::NotFound => {
-                let hint = workstation.elsewhere().await.hint(provider);
-                failure.hint(hint.unwrap_or_else(|| how_to_set(provider)))
-            }
-            _ => failure,
-        }
-    }
-
     fn named(&self) -> Result<Vec<&Provider>, Failure> {
         self.named.iter().map(|name| self.manifest.provider(name)).collect()
     }
@@ -104,7 +93,7 @@ fn bind(
     }
     let Some((variable, place)) = provider.env_var.clone().zip(place) else { return Ok(None) };
     bindings.bind(&variable, place.clone(), &provider.name)?;
-    Ok(Some(Key { variable, place, hint: how_to_set(provider) }))
+    Ok(Some(Key { variable, place, provider: provider.clone() }))
 }
 
 fn told(pick: &Pick) -> String {
@@ -120,11 +109,10 @@ fn told(pick: &Pick) -> String {
 pub(super) struct Keys(Vec<Key>);
 
 #[derive(Clone, Debug)]
-struct Key {
+pub(super) struct Key {
     variable: String,
     place: Reference,
-    /// How it is set.
-    hint: String,
+    provider: Provider,
 }
 
 impl Keys {
@@ -132,10 +120,36 @@ impl Keys {
         self.0.extend(more);
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.0.iter()
+    }
+
+    /// A failure to read a place, with what to do about it where a key is missing there.
+    pub(super) async fn explain(
+        &self,
+        failure: Failure,
+        place: &Place,
+        workstation: &Workstation<'_>,
+    ) -> Failure {
+        match self.iter().find(|key| key.place() == place) {
+            Some(key) => key.explain(failure, workstation).await,
+            None => failure,
+        }
+    }
+
+    /// Where the keys were put in a keyring that is away, what is read in its stead may be an old one.
+    pub(super) async fn caveat(&self, workstation: &Workstation<'_>) -> Option<String> {
+        let is_plain = |key: &&Key| matches!(key.provider.pointer, Some(Pointer::Plain(_)));
+        let names: Vec<_> = self.iter().filter(is_plain).map(|key| key.provider.name.as_str()).collect();
+        let [_, ..] = names[..] else { return None };
+        let chosen = workstation.stores().chosen().await;
+        let (bar, names) = (chosen.bar.as_ref()?.message(), names.join(", "));
+        Some(format!("{bar}; the key of {names} is from {}, and may be an old one", chosen.choice))
+    }
+
     /// Whether what was read at a place can be a key, should it be for one.
     pub(super) fn expect_at(&self, place: &Place, fields: &Fields) -> Result<(), Failure> {
-        let here = self.0.iter().filter(|key| key.place.place() == place);
-        here.into_iter().try_for_each(|key| key.expect(&one(&key.place, fields)?))
+        self.iter().filter(|key| key.place() == place).try_for_each(|key| key.expect_in(fields))
     }
 
     /// Whether all that the command gets for a key can be one.
@@ -146,7 +160,24 @@ impl Keys {
 }
 
 impl Key {
+    pub(super) fn place(&self) -> &Place {
+        self.place.place()
+    }
+
+    /// Whether what was read at its place can be a key.
+    pub(super) fn expect_in(&self, fields: &Fields) -> Result<(), Failure> {
+        self.expect(&one(&self.place, fields)?)
+    }
+
     fn expect(&self, secret: &Secret) -> Result<(), Failure> {
-        check_key(secret).map_err(|failure| failure.context(&self.place).hint(&self.hint))
+        check_key(secret).map_err(|failure| failure.context(&self.place).hint(how_to_set(&self.provider)))
+    }
+
+    /// A failure to have it, with what to do about it where it is missing.
+    pub(super) async fn explain(&self, failure: Failure, workstation: &Workstation<'_>) -> Failure {
+        match failure.kind() {
+            Kind::NotFound => failure.hint(how_to_have(&self.provider, &workstation.elsewhere().await)),
+            _ => failure,
+        }
     }
 }

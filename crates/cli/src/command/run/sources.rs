@@ -42,7 +42,10 @@ impl Sources {
     ) -> Result<Self, Failure> {
         let mut locals = Locals::new();
         for place in bindings.local_places() {
-            locals.insert(place.clone(), of_place(&workstation, place).await?);
+            match of_place(&workstation, place).await {
+                Ok(fields) => locals.insert(place.clone(), fields),
+                Err(failure) => return Err(keys.explain(failure, place, &workstation).await),
+            };
         }
         // A variable of our own environment stays as it is.
         let watched: BTreeSet<_> =
@@ -50,13 +53,27 @@ impl Sources {
         let (writer, locals) = watch::channel(locals);
         let mut reader = JoinSet::new();
         if !watched.is_empty() {
-            let keys = keys.clone();
+            let (workstation, keys) = (workstation.clone(), keys.clone());
             reader.spawn(Reader { workstation, watched, keys, writer, ui }.read_on(interval));
         }
         let sources = Self { bindings, keys, credentials, locals, _reader: reader };
         // A key that is none is told before the command starts.
+        sources.check_keys(&workstation).await?;
         sources.values()?;
+        if let Some(caveat) = sources.keys.caveat(&workstation).await {
+            ui.warn(&caveat);
+        }
         Ok(sources)
+    }
+
+    async fn check_keys(&self, workstation: &Workstation<'_>) -> Result<(), Failure> {
+        for key in self.keys.iter() {
+            let fields = self.fields(key.place(), &self.locals.borrow());
+            if let Err(failure) = fields.and_then(|fields| key.expect_in(&fields)) {
+                return Err(key.explain(failure, workstation).await);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn has_files(&self) -> bool {
@@ -75,7 +92,14 @@ impl Sources {
     /// The values as they are now.
     pub(super) fn values(&self) -> Result<Values, Failure> {
         let locals = self.locals.borrow();
-        let values = self.bindings.values(|place| match place {
+        let values = self.bindings.values(|place| self.fields(place, &locals))?;
+        self.keys.expect_in(&values.env)?;
+        Ok(values)
+    }
+
+    /// What is at a place now.
+    fn fields(&self, place: &Place, locals: &Locals) -> Result<Fields, Failure> {
+        match place {
             Place::Vault(vault) => {
                 let grant = self.credentials.get(vault).and_then(Credential::hold);
                 grant.map(|grant| grant.fields.clone()).ok_or_else(|| {
@@ -83,9 +107,7 @@ impl Sources {
                 })
             }
             place => Ok(locals.get(place).cloned().unwrap_or_default()),
-        })?;
-        self.keys.expect_in(&values.env)?;
-        Ok(values)
+        }
     }
 }
 

@@ -34,7 +34,9 @@ pub(super) fn rekey(
         ui.note(&from_now_on(&to));
         if let Some(old) = stores.settings().seal.file().filter(|old| Some(*old) != to.file()) {
             let old = old.display();
-            ui.note(&format!("{old} no longer opens it; delete {old} with the old file's copies, if it opens nothing else"));
+            ui.note(&format!(
+                "{old} no longer opens it; delete {old} with the old file's copies, if it opens nothing else"
+            ));
         }
         Ok(Exit::OK)
     })
