@@ -11,6 +11,7 @@ use std::time::Duration;
 use leasehold_core::name::{Address, Namespace, Path, VaultReference};
 use leasehold_core::{Failure, Fields, Grant, Holding, Kind, Lease, Moment, Retry, Secret};
 use leasehold_vault::call::{Bearer, Call, Repeat};
+use leasehold_vault::failure;
 use leasehold_vault::kv::{self, Document, Mount, MountOf};
 use leasehold_vault::operation::Operation;
 use leasehold_vault::reply::Renewal;
@@ -127,6 +128,11 @@ impl VaultClient {
         self.token.put(Held::Gone(why));
     }
 
+    /// Says why there is no token yet, if there is none.
+    pub(crate) fn await_token(&self, why: Failure) {
+        self.token.put_unless_held(why);
+    }
+
     /// Somebody was refused elsewhere with the token that this has.
     pub(crate) fn doubt_token(&self) {
         self.token.doubt();
@@ -160,10 +166,11 @@ impl VaultClient {
     /// Carries an operation out, in eight seconds at the most. What is harmless twice is tried up to three times,
     /// everything else is repeated only if it surely was not carried out, and takes eleven seconds at the most: with
     /// several addresses it waits for the cluster to have a leader. A server that is alone gets three repeats at
-    /// once, and one more every ten seconds.
+    /// once, and one more every ten seconds. Where the client's token was taken away, nobody is asked.
     pub async fn send<O: Operation>(&self, operation: &O) -> Result<O::Answer, Failure> {
         let (clock, mut call, mut attempt) = (Clock::default(), operation.call(), 0);
         let begun = clock.now();
+        self.held(&call)?;
         loop {
             if call.repeat == Repeat::Once {
                 self.transport.find_leader(clock.now() - begun).await;
@@ -212,7 +219,8 @@ impl VaultClient {
         if self.is_sealed.load(Ordering::Relaxed) && !ALWAYS_ANSWERED.contains(&&*call.path) {
             self.expect_open().await?;
         }
-        let result = self.exchange(operation, call).await;
+        let held = self.held(call)?;
+        let result = self.exchange(operation, call, held.as_ref()).await;
         if result.as_ref().is_err_and(|failure| failure.kind() == Kind::Sealed) {
             self.is_sealed.store(true, Ordering::Relaxed);
         }
@@ -221,7 +229,7 @@ impl VaultClient {
 
     /// A server that was sealed is asked whether it is open before it is sent a token or a login again.
     async fn expect_open(&self) -> Result<(), Failure> {
-        let condition = self.exchange(&Health, &Health.call()).await?;
+        let condition = self.exchange(&Health, &Health.call(), None).await?;
         if condition.sealed || !condition.initialized {
             return Err(Failure::new(Kind::Sealed, "the server is still sealed").hint("unseal it first"));
         }
@@ -229,12 +237,25 @@ impl VaultClient {
         Ok(())
     }
 
-    async fn exchange<O: Operation>(&self, operation: &O, call: &Call) -> Result<O::Answer, Failure> {
-        let held = self.token.load().filter(|_| matches!(call.bearer, Bearer::Client));
-        let token = match (&call.bearer, held.as_deref()) {
-            (_, Some(Held::Gone(why))) => return Err(why.clone()),
-            (_, Some(Held::Token { token, .. })) | (Bearer::This(token), None) => Some(token),
-            (Bearer::Client | Bearer::Nobody, None) => None,
+    /// The client's own token if the call is to come with it. Why it was taken away is no answer of the server: it is
+    /// the same however often one asks.
+    fn held(&self, call: &Call) -> Result<Option<Secret>, Failure> {
+        match self.token.load().filter(|_| matches!(call.bearer, Bearer::Client)).as_deref() {
+            Some(Held::Gone(why)) => Err(why.clone().with_retry(Retry::Never)),
+            Some(Held::Token { token, .. }) => Ok(Some(token.clone())),
+            None => Ok(None),
+        }
+    }
+
+    async fn exchange<O: Operation>(
+        &self,
+        operation: &O,
+        call: &Call,
+        held: Option<&Secret>,
+    ) -> Result<O::Answer, Failure> {
+        let token = match &call.bearer {
+            Bearer::This(token) => Some(token),
+            Bearer::Client | Bearer::Nobody => held,
         };
         let namespace = match call.fixed_namespace {
             true => call.namespace.as_ref(),
@@ -244,11 +265,10 @@ impl VaultClient {
         if let Some(token) = token {
             reply.strike_out(token);
         }
-        let answer = operation.answer(&reply);
-        if answer.as_ref().is_err_and(|failure| failure.kind() == Kind::Expired) {
-            self.token.refuse(held.as_ref());
+        if let Some(held) = held.filter(|_| failure::is_of_bearer(&reply)) {
+            self.token.refuse(held);
         }
-        answer
+        operation.answer(&reply)
     }
 
     /// Renews the client's own token, asking for this much; the server may give less.

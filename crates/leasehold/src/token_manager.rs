@@ -35,7 +35,7 @@ use status::Instant;
 pub use advice::{Advice, Oddity};
 pub use events::TokenEvent;
 pub(crate) use events::stream;
-pub use outlook::{Doom, Outlook};
+pub use outlook::{Doom, Outlook, Prospect};
 pub use settings::TokenManagerSettings;
 pub use status::{Health, Metrics, Status};
 
@@ -243,9 +243,10 @@ impl TokenManager {
     }
 
     /// Has the token looked up now, since somebody was refused with it whom the manager does not hear of. Returns at
-    /// once. However many ask, it is looked up once, and the same token once in ten seconds at most.
+    /// once. However many ask, it is looked up once, and the same token once in ten seconds at most: who asks meanwhile
+    /// is served after them. One with a few uses is not looked up, which might cost the last.
     pub fn check_now(&self) {
-        if self.run.load().view().is_live() {
+        if self.run.load().view().may_be_looked_up() {
             self.client.doubt_token();
         }
     }
@@ -270,8 +271,9 @@ impl TokenManager {
         session.engine().successor(session.login_slot(), Some(refused)).await
     }
 
-    /// The client that has the present token, as long as there is one. Once it has ended, and while the manager does not
-    /// run, calls of the client fail and say so, and the server is not asked.
+    /// The client that has the present token, as long as there is one. Once it has ended, before
+    /// the first and while the manager does not run, calls of the client fail and say so, and the server is not asked. A
+    /// token that was put there by hand before the start stays until there is the manager's.
     ///
     /// A call of the client that finds the token dead, because it was revoked or has used up its last use, fails, and is
     /// not repeated as [`send`](Self::send) repeats it; but the manager hears of it and has the token looked up and
@@ -297,6 +299,10 @@ impl TokenManager {
     fn of_running<T>(&self, part: impl FnOnce(&Running) -> T) -> Result<T, Failure> {
         self.running().as_ref().map(part).ok_or_else(stopped)
     }
+}
+
+fn not_yet() -> Failure {
+    Failure::new(Kind::Unreachable, "there is no token yet")
 }
 
 fn stopped() -> Failure {

@@ -1,9 +1,8 @@
 //! A loopback port that nobody else is given.
 
 use rustix::fd::OwnedFd;
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::sockopt::set_socket_reuseaddr;
-use rustix::net::{AddressFamily, SocketAddrV4, SocketType, bind, getsockname, socket};
+use rustix::net::{AddressFamily, SocketAddrV4, SocketFlags, SocketType, bind, getsockname, socket_with};
 use std::net::Ipv4Addr;
 
 /// A free loopback port, kept from everybody who asks the system for any that is free, while this lives.
@@ -40,9 +39,8 @@ impl Port {
     }
 
     fn attempt() -> rustix::io::Result<Self> {
-        let kept = socket(AddressFamily::INET, SocketType::STREAM, None)?;
         // A program that outlived this process would keep the port otherwise.
-        fcntl_setfd(&kept, FdFlags::CLOEXEC)?;
+        let kept = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         set_socket_reuseaddr(&kept, true)?;
         bind(&kept, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
         let number = SocketAddrV4::try_from(getsockname(&kept)?)?.port();

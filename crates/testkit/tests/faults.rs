@@ -69,6 +69,7 @@ fn a_hanging_request_is_closed_unanswered_when_the_fault_ends() {
     let answer = std::thread::scope(|scope| {
         let asked = scope.spawn(|| health(&proxy));
         proxy.wait_for("health", 1);
+        assert!(!asked.is_finished());
         proxy.set(Fault::Pass);
         asked.join().unwrap()
     });

@@ -42,6 +42,24 @@ pub fn classify(reply: &Reply, call: &Call) -> Failure {
     }
 }
 
+/// Whether a reply says that the token which a call came with is dead, and not something that the call was about, such as
+/// a lease or another token.
+///
+/// ```
+/// use leasehold_vault::{Reply, failure};
+///
+/// let is_of_bearer = |status, body: &[u8]| failure::is_of_bearer(&Reply::new(status, None, body.to_vec()));
+/// assert!(is_of_bearer(403, br#"{"errors":["permission denied"]}"#));
+/// assert!(!is_of_bearer(403, br#"{"errors":["bad token"]}"#));
+/// assert!(!is_of_bearer(400, br#"{"errors":["lease not found"]}"#));
+/// ```
+pub fn is_of_bearer(reply: &Reply) -> bool {
+    reply.status == 403 && {
+        let words = Words::of(reply);
+        rules::by_text(&words).is_none() && forbidden::is_dead(&words)
+    }
+}
+
 /// Whether the server failed the call without a word: it has nothing there, and nothing against the path.
 pub(crate) fn is_silent(reply: &Reply) -> bool {
     let words = Words::of(reply);

@@ -414,7 +414,8 @@ impl Ledger {
 fn ended_before_use(grant: &Grant) -> Failure {
     match grant.lease.ours {
         true => Failure::new(Kind::Unreachable, "what was obtained had ended before it could be used"),
-        false => Failure::new(Kind::Expired, "the token that was brought is at its end"),
+        false => Failure::new(Kind::NeedsLogin, "the token that was brought is at its end")
+            .hint("bring a live one, or configure a login"),
     }
 }
 

@@ -92,6 +92,7 @@ impl Watch {
                 self.ends_at(now + left.unwrap_or_default());
                 Some(self.alert(Matter::Failed { cause: "doomed" }, message.clone()))
             }
+            TokenEvent::Lifted => self.reprieve(),
             TokenEvent::Ended { message } => {
                 self.doubt = None;
                 self.has_ended = true;
@@ -123,10 +124,13 @@ impl Watch {
             }
             RefreshEvent::Doomed { message, left } => {
                 self.ends_at(now + left.unwrap_or_default());
-                let message = format!("it will not be read for much longer: {message}");
+                let is_over = *left == Some(Duration::ZERO);
+                let when =
+                    if is_over { "it is not read any more" } else { "it will not be read for much longer" };
+                let message = format!("{when}: {message}");
                 Some(self.alert(Matter::Failed { cause: "doomed" }, message))
             }
-            RefreshEvent::LoggedIn => self.recovery(matches!(self.trouble, Trouble::Ending(_))),
+            RefreshEvent::LoggedIn | RefreshEvent::Lifted => self.reprieve(),
             RefreshEvent::Missed(lost) => self.miss(*lost),
         }
     }
@@ -169,6 +173,11 @@ impl Watch {
             Trouble::Ending(known) => Trouble::Ending(known.max(end)),
             Trouble::None | Trouble::Failing | Trouble::Refused => Trouble::Ending(end),
         };
+    }
+
+    /// No end is near any more.
+    fn reprieve(&mut self) -> Option<Alert> {
+        self.recovery(matches!(self.trouble, Trouble::Ending(_)))
     }
 
     /// Whether a life from now on goes beyond the trouble.
@@ -264,6 +273,10 @@ mod tests {
         check(&[doomed(48), REPLACED], &["failed", "recovered", "renewed"]);
         check(&[doomed(48), REPLACED, doomed(1)], &["failed", "recovered", "renewed", "failed"]);
         check(&[doomed(48), OBTAINED], &["failed", "recovered"]);
+        // Its life was not known, and a look-up tells it.
+        let unknown = TokenEvent::Doomed { message: "nobody knows".into(), left: None };
+        check(&[unknown, CHECKED, TokenEvent::Lifted, TokenEvent::Lifted], &["failed", "recovered"]);
+        check(&[failed(Kind::Sealed), TokenEvent::Lifted, CHECKED], &["failed", "recovered"]);
         // It is refused once more as dead after it has ended: told, as the same failure.
         check(&[ENDED, failed(Kind::Expired), OBTAINED], &["failed", "failed", "recovered"]);
         let mut watch = Watch::new("a");
@@ -307,7 +320,21 @@ mod tests {
         // Neither reading nor a rotation gives the login another day.
         check(&[doomed(), read(), RefreshEvent::Rotated], &["doomed", "renewed"]);
         check(&[doomed(), failed(), RefreshEvent::LoggedIn], &["doomed", "sealed", "recovered"]);
+        check(&[doomed(), read(), RefreshEvent::Lifted, RefreshEvent::Lifted], &["doomed", "recovered"]);
+        check(&[failed(), RefreshEvent::Lifted, read()], &["sealed", "recovered"]);
         check(&[RefreshEvent::Missed(3), read()], &["recovered"]);
+    }
+
+    #[test]
+    fn a_login_that_is_gone_reads_nothing_any_more() {
+        let check = |left, expect: &str| {
+            let event = RefreshEvent::Doomed { message: "it ends".into(), left };
+            let told = event.alerts(&mut Watch::new("a"), Moment::default());
+            assert_eq!(told[0].message, expect);
+        };
+        check(Some(Duration::ZERO), "it is not read any more: it ends");
+        check(Some(HOUR), "it will not be read for much longer: it ends");
+        check(None, "it will not be read for much longer: it ends");
     }
 
     #[test]

@@ -29,6 +29,15 @@ impl Place {
         self.held.store(Some(Arc::new(held)));
     }
 
+    /// Says why there is no token, if there is none.
+    pub(super) fn put_unless_held(&self, why: Failure) {
+        let gone = Arc::new(Held::Gone(why));
+        self.held.rcu(|held| match held {
+            Some(held) if matches!(**held, Held::Token { .. }) => Some(Arc::clone(held)),
+            _ => Some(Arc::clone(&gone)),
+        });
+    }
+
     pub(super) fn load(&self) -> Option<Arc<Held>> {
         self.held.load_full()
     }
@@ -42,9 +51,8 @@ impl Place {
     }
 
     /// A call with this was refused because it is dead. If there is another by now, that says nothing of it.
-    pub(super) fn refuse(&self, refused: Option<&Arc<Held>>) {
-        let present = self.held.load();
-        if refused.zip(present.as_ref()).is_some_and(|(refused, present)| Arc::ptr_eq(refused, present)) {
+    pub(super) fn refuse(&self, refused: &Secret) {
+        if self.token().is_some_and(|(present, _)| present.is_same(refused)) {
             self.doubt();
         }
     }

@@ -73,8 +73,8 @@ impl Outbound {
                 return true;
             }
             Next::Refresh => {
+                let _over = Over(self);
                 source.refresh().await;
-                self.refreshed();
             }
             Next::Await(limit) => {
                 // Whether another token came is seen below.
@@ -85,6 +85,43 @@ impl Outbound {
     }
 }
 
+/// The refresh that was asked for. It is over when this is dropped, also where nobody waits for the answer any more and
+/// the request is dropped in the middle: others wait for it.
+struct Over<'a>(&'a Outbound);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.refreshed();
+    }
+}
+
 fn present(tokens: &TokenCache) -> u32 {
     tokens.current().map_or(0, |token| token.generation())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use futures_util::FutureExt;
+    use http::StatusCode;
+    use std::time::Duration;
+
+    struct Silent;
+
+    impl TokenSource for Silent {
+        async fn refresh(&self) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_dropped_while_it_refreshes_holds_up_no_other() {
+        let (outbound, tokens) = (Outbound::default(), TokenCache::new(Clock::default(), Duration::ZERO));
+        let refused = Outcome::Answer(StatusCode::UNAUTHORIZED);
+        let next = outbound.next(&mut Attempt::default(), refused, 0, 0, tokens.clock().now());
+        assert_eq!(next, Next::Refresh);
+        assert!(outbound.act(next, 0, &tokens, &Silent).now_or_never().is_none());
+        assert!(outbound.wait().now_or_never().is_some());
+    }
 }

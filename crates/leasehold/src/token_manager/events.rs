@@ -51,6 +51,8 @@ pub enum TokenEvent {
         /// How long it still lives; none if that is not known, or there is no token.
         left: Option<Duration>,
     },
+    /// What was told as [`Doomed`](Self::Doomed) is not so any more: it can be kept after all, or there is another.
+    Lifted,
     /// It has ended.
     Ended {
         /// When and why.

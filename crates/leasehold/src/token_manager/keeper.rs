@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use leasehold_core::event::{End, Event};
 use leasehold_core::ledger::SlotStatus;
 use leasehold_core::{Failure, Grant, Kind, Moment};
@@ -14,7 +15,8 @@ use tokio::task::JoinSet;
 use super::advice::{Advice, Oddity, advise};
 use super::callbacks::Callers;
 use super::events::TokenEvent;
-use super::outlook::{Doom, Outlook};
+use super::not_yet;
+use super::outlook::{Doom, Outlook, Prospect};
 use super::run::Reign;
 use super::settings::TokenManagerSettings;
 use super::status::{Instant, View, is_in_trouble, is_renewal};
@@ -101,6 +103,7 @@ impl Keeper {
         // Why there is no token is among the events.
         asking.spawn(async move { session.log_in().await.map(|_| ()) });
         loop {
+            let acquitted_for = self.acquitted_for();
             tokio::select! {
                 order = self.orders.recv() => match order {
                     Some(order) => self.force(order).await,
@@ -111,7 +114,7 @@ impl Keeper {
                     Err(RecvError::Lagged(lost)) => self.catch_up(lost).await,
                     Err(RecvError::Closed) => break,
                 },
-                () = self.client.doubted_token() => self.suspect(),
+                () = doubt(&self.client, acquitted_for) => self.suspect(),
             }
         }
         let Self { reign, session, waiting, .. } = self;
@@ -139,13 +142,19 @@ impl Keeper {
 
     /// Has the token looked up that somebody was refused with: by the application's own calls, or elsewhere.
     fn suspect(&mut self) {
-        let (now, view) = (self.shared.settings.clock.now(), self.reign.view());
-        let Some(generation) = view.credential.as_ref().map(Credential::generation) else { return };
-        let is_known = |(of, at): (u32, Moment)| of == generation && now < at + ACQUITTED_FOR;
-        if view.is_live() && !self.suspected.is_some_and(is_known) {
-            self.suspected = Some((generation, now));
-            self.session.engine().reject(self.session.login_slot(), generation);
-        }
+        let Some(generation) = self.generation().filter(|_| self.reign.view().is_live()) else { return };
+        self.suspected = Some((generation, self.shared.settings.clock.now()));
+        self.session.engine().reject(self.session.login_slot(), generation);
+    }
+
+    fn generation(&self) -> Option<u32> {
+        self.reign.view().credential.as_ref().map(Credential::generation)
+    }
+
+    /// For how long the present token is above suspicion still.
+    fn acquitted_for(&self) -> Duration {
+        let suspected = self.suspected.filter(|(of, _)| self.generation() == Some(*of));
+        suspected.map_or(Duration::ZERO, |(_, at)| self.shared.settings.clock.now().until(at + ACQUITTED_FOR))
     }
 
     fn answer(&mut self, is_renewed: bool) {
@@ -176,8 +185,8 @@ impl Keeper {
         self.withdraw(event, now);
         self.tell(event, status.as_ref(), now);
         if let Some(status) = &status {
-            if let Some(doom) = is_news(event).then(|| self.outlook.learn(status, now.moment)).flatten() {
-                self.doom(doom);
+            if is_news(event) {
+                self.look_ahead(status, now);
             }
             self.tell_advice(event, status);
         }
@@ -185,6 +194,8 @@ impl Keeper {
     }
 
     async fn take_over(&self) -> Option<Credential> {
+        // Whoever doubts meant the one before.
+        let _ = self.client.doubted_token().now_or_never();
         // It is there, so that nobody waits.
         self.session.log_in().await.ok().cloned()
     }
@@ -270,6 +281,14 @@ impl Keeper {
         self.doom(Doom { message, left: end.map(|end| end - now.moment) });
     }
 
+    fn look_ahead(&mut self, status: &SlotStatus, now: Instant) {
+        match self.outlook.learn(status, now.moment) {
+            Some(Prospect::Doomed(doom)) => self.doom(doom),
+            Some(Prospect::Lifted) => self.shared.emit(TokenEvent::Lifted),
+            None => {}
+        }
+    }
+
     fn doom(&self, Doom { message, left }: Doom) {
         tracing::warn!("{message}");
         self.shared.callers.failure.call(message.clone());
@@ -324,6 +343,12 @@ impl Keeper {
     }
 }
 
+/// Returns when somebody doubts the client's token, or has meanwhile, but not before that time is over.
+async fn doubt(client: &VaultClient, after: Duration) {
+    tokio::time::sleep(after).await;
+    client.doubted_token().await;
+}
+
 /// Whether an event may tell new terms.
 fn is_news(event: &Event) -> bool {
     matches!(
@@ -375,8 +400,6 @@ pub(super) fn live(view: &View, now: Instant) -> Result<Arc<Grant>, Failure> {
     let why = view.failure.as_ref().map(|failure| format!(", and there is no other: {failure}"));
     Err(match obituary(view) {
         Some(ended) => Failure::new(Kind::Expired, format!("{ended}{}", why.unwrap_or_default())),
-        None => {
-            view.failure.clone().unwrap_or_else(|| Failure::new(Kind::Unreachable, "there is no token yet"))
-        }
+        None => view.failure.clone().unwrap_or_else(not_yet),
     })
 }

@@ -8,7 +8,7 @@ use leasehold_core::{Failure, Secret};
 use tokio::sync::Notify;
 
 use super::status::View;
-use super::stopped;
+use super::{not_yet, stopped};
 use crate::client::VaultClient;
 
 /// A run. Its reign alone changes it, so that what is left of an older run cannot speak for a later one.
@@ -45,6 +45,7 @@ pub(super) struct Reign(Arc<Run>);
 impl Reign {
     /// A new run, after one of which this was known.
     pub(super) fn begin(client: VaultClient, before: &View) -> (Arc<Run>, Self) {
+        client.await_token(not_yet());
         let view = ArcSwap::from_pointee(before.next());
         let run = Arc::new(Run { view, client: Mutex::new(Some(client)), ..Run::default() });
         (Arc::clone(&run), Self(run))

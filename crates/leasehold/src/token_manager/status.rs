@@ -39,6 +39,8 @@ pub(super) struct View {
     is_held: bool,
     /// It may not look at itself.
     is_blind: bool,
+    /// It has a few uses, and each counts.
+    is_counted: bool,
     pub(super) expiry: Option<Moment>,
     life: Option<Duration>,
     last_check: Option<Instant>,
@@ -58,6 +60,7 @@ impl View {
         let expiry = self.expiry;
         let lease = status.and_then(|status| status.lease.as_ref());
         (self.is_held, self.is_blind) = (lease.is_some(), lease.is_some_and(|lease| lease.is_blind));
+        self.is_counted = lease.is_some_and(|lease| lease.is_counted);
         self.expiry = status.and_then(|status| status.expiry);
         self.life = status.and_then(|status| status.life);
         match event {
@@ -93,6 +96,11 @@ impl View {
     /// Whether there is a token.
     pub(super) fn is_live(&self) -> bool {
         self.is_running && self.is_held
+    }
+
+    /// Whether there is one that a look-up takes nothing away from.
+    pub(super) fn may_be_looked_up(&self) -> bool {
+        self.is_live() && !self.is_counted
     }
 
     /// What is known when the next run begins: there is no token yet, and the counts go on.

@@ -25,13 +25,15 @@ pub enum RefreshEvent {
         /// For how long.
         silent: Duration,
     },
-    /// What Vault is asked with cannot be kept, and no other is to be had; the application's token stays.
+    /// What Vault is asked with cannot be kept, or is gone, and no other is to be had; the application's token stays.
     Doomed {
         /// When it ends, or why there is no other.
         message: String,
-        /// How long it still lives; none if that is not known.
+        /// How long it still lives, zero if it is gone; none if that is not known.
         left: Option<Duration>,
     },
+    /// What was told as [`Doomed`](Self::Doomed) is not so any more: what Vault is asked with can be kept after all.
+    Lifted,
     /// Vault is asked with another login's token than before.
     LoggedIn,
     /// The listener was slow: so many of the oldest events are lost to it.

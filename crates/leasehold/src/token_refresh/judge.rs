@@ -107,11 +107,21 @@ impl Judge {
         self.ask_fallback();
     }
 
-    fn tell_stale(&mut self) {
-        let silent = self.shared.clock.now() - self.shared.view.load().confirmed;
+    /// Tells that Vault is silent, once it is for too long.
+    pub(super) fn tell_stale(&mut self) {
+        let silent = self.silent();
         if silent > self.shared.stale_after && !std::mem::replace(&mut self.has_told_stale, true) {
             self.tell(RefreshEvent::Stale { silent });
         }
+    }
+
+    /// How long Vault may be silent still before that is told; none if it was.
+    pub(super) fn stale_in(&self) -> Option<Duration> {
+        (!self.has_told_stale).then(|| self.shared.stale_after.saturating_sub(self.silent()))
+    }
+
+    fn silent(&self) -> Duration {
+        self.shared.clock.now() - self.shared.view.load().confirmed
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -129,6 +139,14 @@ impl Judge {
         tracing::warn!("{}", doom.message);
         self.shared.change(|view| view.doom = Some((doom.clone(), self.now())));
         self.tell(RefreshEvent::Doomed { message: doom.message, left: doom.left });
+    }
+
+    /// What Vault is asked with can be kept, whatever was said before.
+    pub(super) fn hear_reprieve(&self) {
+        if self.shared.view.load().doom.is_some() {
+            self.shared.change(|view| view.doom = None);
+            self.tell(RefreshEvent::Lifted);
+        }
     }
 
     /// Tells all who listen.

@@ -15,10 +15,13 @@ use super::judge::Judge;
 use super::place::TokenPlace;
 use crate::credential::Credential;
 use crate::session::Session;
-use crate::token_manager::{Doom, Outlook};
+use crate::token_manager::{Doom, Outlook, Prospect};
 
 /// How long giving a login back may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The clock is looked at again after this: the machine may have slept, and timers with it.
+const NAP: Duration = Duration::from_secs(1);
 
 /// Somebody wants the token to be read now, and to know how that went.
 pub(super) type Order = oneshot::Sender<Result<(), Failure>>;
@@ -93,6 +96,7 @@ impl Keeper {
                     Err(RecvError::Lagged(_)) => self.take().await,
                     Err(RecvError::Closed) => break,
                 },
+                () = silence(self.judge.stale_in()) => self.judge.tell_stale(),
             }
         }
         for owed in self.session.end(FAREWELL).await {
@@ -159,18 +163,25 @@ impl Keeper {
     /// Tells what becomes of the token that Vault is asked with, as far as it concerns what is to come.
     async fn follow_login(&mut self, event: &Event) {
         match event {
-            Event::Halted { .. } => {
-                let message = "the login is refused, and none is tried until what we log in with changes";
-                return self.judge.hear_doom(Doom { message: message.to_owned(), left: None });
-            }
+            Event::Halted { .. } => return self.judge.hear_doom(self.halt().await),
             Event::Obtained { .. } | Event::Replaced { .. } => self.judge.hear_login(),
             Event::Renewed { .. } | Event::Checked { .. } => {}
             _ => return,
         }
         let Some(status) = self.status_of(self.session.login_slot()).await else { return };
-        if let Some(doom) = self.outlook.learn(&status, self.judge.now()) {
-            self.judge.hear_doom(doom);
+        match self.outlook.learn(&status, self.judge.now()) {
+            Some(Prospect::Doomed(doom)) => self.judge.hear_doom(doom),
+            Some(Prospect::Lifted) => self.judge.hear_reprieve(),
+            None => {}
         }
+    }
+
+    /// That no login is tried any more, and how long the last one's token lives.
+    async fn halt(&self) -> Doom {
+        let login = self.status_of(self.session.login_slot()).await.filter(|login| login.lease.is_some());
+        let left = login.map_or(Some(Duration::ZERO), |login| Some(login.expiry? - self.judge.now()));
+        let message = "the login is refused, and none is tried until what we log in with changes";
+        Doom { message: message.to_owned(), left }
     }
 
     /// Whether the secret cannot be read because of a failure in this slot.
@@ -221,6 +232,14 @@ impl Keeper {
             // Whoever asked may have gone meanwhile.
             let _ = order.send(result.clone());
         }
+    }
+}
+
+/// Returns after that time, or before to have it measured again; never without one.
+async fn silence(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left.clamp(Duration::from_millis(1), NAP)).await,
+        None => std::future::pending().await,
     }
 }
 

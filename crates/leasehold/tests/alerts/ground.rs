@@ -123,6 +123,11 @@ pub(crate) fn refused(place: &Place, count: usize) {
     known(place, "an alert was not delivered yet", count);
 }
 
+/// Waits until so many are given up that a receiver has refused.
+pub(crate) fn given_up(place: &Place, count: usize) {
+    known(place, "an alert was not delivered: ", count);
+}
+
 /// Waits until the log says this so often of the sink.
 fn known(place: &Place, what: &str, count: usize) {
     let is_so = || place.log().iter().filter(|line| line.contains(what)).count() >= count;

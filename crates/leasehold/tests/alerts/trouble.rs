@@ -6,7 +6,9 @@ use leasehold::alerts::{Alert, Alerts, Matter, Sink};
 use leasehold_testkit::Manner;
 use serde_json::{Value, json};
 
-use crate::ground::{Ground, PATIENCE, SEALED, alert, arrive, asked, curious, log, refused, steered};
+use crate::ground::{
+    Ground, PATIENCE, SEALED, alert, arrive, asked, curious, given_up, log, refused, steered,
+};
 
 fn of(values: &[Value], key: &str) -> Vec<Value> {
     values.iter().map(|value| value[key].clone()).collect()
@@ -108,7 +110,7 @@ fn no_secret_is_in_any_payload_but_its_own_or_in_the_log() {
     let alerts = Alerts::start("web-1", sinks).unwrap();
     alerts.send(&alert(SEALED));
     ground.receivers().into_iter().for_each(|receiver| refused(receiver, 1));
-    alerts.stop_blocking(PATIENCE);
+    assert_eq!(alerts.stop_blocking(Duration::ZERO), 3, "what was refused waits for another try");
     let log = log().text();
     ground.canaries.assert_absent(log.as_bytes(), "the log");
     assert!(log.contains("db: the server is sealed"), "{log}");
@@ -121,4 +123,15 @@ fn no_secret_is_in_any_payload_but_its_own_or_in_the_log() {
     let event: Value = serde_json::from_str(requests[2].split_once("\r\n\r\n").unwrap().1).unwrap();
     ground.canaries.assert_absent(event["payload"].to_string().as_bytes(), "what people at PagerDuty see");
     assert_ne!(event["routing_key"], json!(null));
+}
+
+#[test]
+fn what_is_given_up_is_told_to_the_log_without_a_secret() {
+    let ground = Ground::new();
+    ground.receivers().into_iter().for_each(|receiver| receiver.behave([Manner::Restricted]));
+    let alerts = Alerts::start("web-1", ground.sinks().map(curious).into()).unwrap();
+    alerts.send(&alert(Matter::Renewed { ttl: None }));
+    ground.receivers().into_iter().for_each(|receiver| given_up(receiver, 1));
+    assert_eq!(alerts.stop_blocking(Duration::ZERO), 0);
+    ground.canaries.assert_absent(log().text().as_bytes(), "the log");
 }

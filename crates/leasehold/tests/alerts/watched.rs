@@ -86,7 +86,7 @@ fn events_without_end_hold_up_no_other_and_no_end() {
 async fn a_refresh_whose_login_will_die_is_told_at_once_and_again_when_it_has() {
     let (server, ground) = (Server::start(), Ground::new());
     server.put_secret("secret/d/token", json!({ "token": "blue" }));
-    let token = server.token(json!({ "ttl": "3s", "renewable": false }));
+    let token = server.token(json!({ "ttl": "6s", "renewable": false }));
     let transport = TransportSettings::new(vec![Address::parse(server.address()).unwrap()]);
     let mut settings = TokenRefreshSettings::new(VaultAccess {
         client: VaultClient::new(&transport, None).unwrap(),
@@ -95,14 +95,16 @@ async fn a_refresh_whose_login_will_die_is_told_at_once_and_again_when_it_has() 
         state_dir: server.folder().join("state"),
     });
     settings.refresh = Every::exactly(Duration::from_secs(1));
-    settings.stale_after = Duration::from_secs(1);
+    // Longer than between two readings.
+    settings.stale_after = Duration::from_secs(3);
     let refresh = TokenRefresh::start(settings).unwrap();
     refresh.refresh_now().await.unwrap();
     let alerts = Alerts::start("web-1", ground.sinks().into()).unwrap();
     // Late, and so it is told first of what is known.
     alerts.watch("the agents' token", refresh.events());
     let causes = || ground.webhook.taken().into_iter().map(|body| body["cause"].clone()).collect::<Vec<_>>();
-    let is_told = wait_for(PATIENCE, || causes().contains(&json!("stale")).then_some(()));
+    let are_told = || ["needs_login", "stale"].iter().all(|cause| causes().contains(&json!(cause)));
+    let is_told = wait_for(PATIENCE, || are_told().then_some(()));
     assert!(is_told.is_some(), "{:?}", causes());
     refresh.stop().await;
     assert_eq!(alerts.stop(PATIENCE).await, 0);

@@ -6,13 +6,18 @@ use super::verdict::place;
 use super::words::Words;
 use crate::call::{Call, Method};
 
-/// The server says 403 of a token that is dead, and of one that lives and is not allowed this.
+/// Whether 403 is said of a token that is dead, and not of one that lives and is not allowed this.
 ///
 /// A dead one is `permission denied` on its own (OpenBao, Vault before 1.17) or beside `invalid token`; a policy is
 /// the same text in a list of errors.
-pub(super) fn failure(words: &Words, call: &Call) -> Failure {
+pub(super) fn is_dead(words: &Words) -> bool {
     let stands_alone = words.texts.iter().any(|text| text == "permission denied");
-    if stands_alone || words.have("invalid token") {
+    stands_alone || words.have("permission denied") && words.have("invalid token")
+}
+
+/// What 403 with `permission denied` means for whoever made the call.
+pub(super) fn failure(words: &Words, call: &Call) -> Failure {
+    if is_dead(words) {
         return Failure::new(Kind::Expired, format!("the token is not valid any more{}", place(call)))
             .hint("log in again");
     }

@@ -10,7 +10,7 @@ use leasehold::clock::Clock;
 use leasehold::core::event::{End, Event};
 use leasehold::core::{Failure, Kind, Moment, SlotId};
 use leasehold::session::Session;
-use leasehold::token_manager::{Doom, Outlook, TokenEvent};
+use leasehold::token_manager::{Doom, Outlook, Prospect, TokenEvent};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -48,7 +48,15 @@ impl<'a> Alarms<'a> {
     pub(super) fn of(order: &'a Order<'a>, session: Option<&Session>, ui: Ui) -> Self {
         let session = session.filter(|_| !order.settings.sinks.is_empty());
         let events = session.map(|session| session.engine().events());
-        Self { order, ui, events, watches: HashMap::new(), outlook: Outlook::default(), doom: None, alerts: None }
+        Self {
+            order,
+            ui,
+            events,
+            watches: HashMap::new(),
+            outlook: Outlook::default(),
+            doom: None,
+            alerts: None,
+        }
     }
 
     /// Tells what happens, until this is dropped.
@@ -97,12 +105,17 @@ impl<'a> Alarms<'a> {
     /// Tells that the login's token cannot be kept, once its end is near.
     async fn look_ahead(&mut self, event: &Event, session: &Session) {
         let (slot, now) = (session.login_slot(), Clock::default().now());
-        if is_news(event)
-            && let Some(status) = session.engine().status_of(slot).await
-            && let Some(doom) = self.outlook.learn(&status, now)
-        {
-            let end = doom.left.map(|left| now + left);
-            self.doom = Some((doom, end));
+        let status = if is_news(event) { session.engine().status_of(slot).await } else { None };
+        match status.and_then(|status| self.outlook.learn(&status, now)) {
+            Some(Prospect::Doomed(doom)) => {
+                let end = doom.left.map(|left| now + left);
+                self.doom = Some((doom, end));
+            }
+            Some(Prospect::Lifted) => {
+                self.doom = None;
+                self.note(slot, &TokenEvent::Lifted, session);
+            }
+            None => {}
         }
         let is_near = |(_, end): &mut (Doom, Option<Moment>)| end.is_none_or(|end| end - now <= NEAR);
         if let Some((Doom { message, .. }, end)) = self.doom.take_if(is_near) {
