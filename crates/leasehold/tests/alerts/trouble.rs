@@ -130,7 +130,7 @@ fn what_is_given_up_is_told_to_the_log_without_a_secret() {
     let ground = Ground::new();
     ground.receivers().into_iter().for_each(|receiver| receiver.behave([Manner::Restricted]));
     let alerts = Alerts::start("web-1", ground.sinks().map(curious).into()).unwrap();
-    alerts.send(&alert(Matter::Renewed { ttl: None }));
+    alerts.send(&alert(Matter::Expiring { left: Duration::from_secs(60) }));
     ground.receivers().into_iter().for_each(|receiver| given_up(receiver, 1));
     assert_eq!(alerts.stop_blocking(Duration::ZERO), 0);
     ground.canaries.assert_absent(log().text().as_bytes(), "the log");
