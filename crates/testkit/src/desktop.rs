@@ -5,6 +5,7 @@ use crate::process::{self, End, Process};
 use crate::tools::{on_path, python_keyring};
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -44,8 +45,9 @@ impl Desktop {
         let folder = TempDir::new().expect("a temporary folder");
         let bus = start_bus(folder.path(), rules);
         let desktop = Self { keyring: None, _bus: bus, folder };
-        let is_there = || desktop.folder.path().join("bus").exists().then_some(());
-        deadline::wait_for(deadline::START, is_there).expect("the bus opens its socket");
+        // The socket's file is there a moment before somebody listens.
+        let listens = || UnixStream::connect(desktop.folder.path().join("bus")).ok();
+        deadline::wait_for(deadline::START, listens).expect("the bus listens at its socket");
         desktop
     }
 
